@@ -1,0 +1,1 @@
+"""Provider trees written down by an operator, in YAML or JSON documents."""

@@ -1,0 +1,109 @@
+"""What a reshape must move: resource classes that leave one provider for another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from drivers.errors import ReshapeFailed
+from drivers.reshape import consumers_of, move_allocations
+from drivers.static.reshape_rules import ReshapeRule
+from provider_tree.provider import Provider
+
+if TYPE_CHECKING:
+    from drivers.base import Allocations
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A class that a provider has in Placement and is not to have any more, while others newly get one.
+
+    :ivar source: the provider that has it
+    :ivar gaining: uuid → name of the providers that newly get the class
+    :ivar rules: what the document says of it, in its order, with the uuid of each destination
+    """
+
+    resource_class: str
+    source: Provider
+    gaining: Mapping[str, str]
+    rules: Sequence[tuple[ReshapeRule, str]] = ()
+
+    def __str__(self) -> str:
+        names = [rule.destination for rule, _ in self.rules] or sorted(self.gaining.values())
+        return f"{self.resource_class} moves from {self.source.name} to {', '.join(dict.fromkeys(names))}"
+
+
+def find_leaving(
+    current: Iterable[Provider], desired: Mapping[str, Provider], rules: Sequence[ReshapeRule]
+) -> list[Leaving]:
+    """Return the classes that leave a provider and have somewhere to go; one that only goes is no reshape.
+
+    :param current: the providers of the node's tree, as Placement has them
+    :param desired: uuid → provider, as they are to be
+    """
+    had = {provider.uuid: provider for provider in current}
+    gone = [
+        (resource_class, provider)
+        for provider in had.values()
+        for resource_class in _classes_gone(provider, desired.get(provider.uuid))
+    ]
+    if not gone:
+        return []
+    gaining: dict[str, dict[str, str]] = {}
+    for each in desired.values():
+        before = had[each.uuid].inventory if each.uuid in had else {}
+        for resource_class in each.inventory.keys() - before.keys():
+            gaining.setdefault(resource_class, {})[each.uuid] = each.name
+    uuids = {provider.name: provider.uuid for provider in desired.values()}
+    found = [
+        Leaving(name, source, gaining.get(name, {}), _rules_for(name, source, rules, uuids))
+        for name, source in gone
+    ]
+    return [each for each in found if each.rules or each.gaining]
+
+
+def _classes_gone(provider: Provider, wanted: Provider | None) -> list[str]:
+    if wanted is not None:
+        return sorted(provider.inventory.keys() - wanted.inventory.keys())
+    return [] if _is_anothers(provider) else sorted(provider.inventory)
+
+
+def _rules_for(
+    resource_class: str, source: Provider, rules: Sequence[ReshapeRule], uuids: Mapping[str, str]
+) -> list[tuple[ReshapeRule, str]]:
+    """Return the rules that speak of this class of this provider, with the uuid of each destination."""
+    return [
+        (rule, uuids[rule.destination])
+        for rule in rules
+        if (rule.resource_class, rule.source) == (resource_class, source.name) and rule.destination in uuids
+    ]
+
+
+def _is_anothers(provider: Provider) -> bool:
+    """Tell whether a service that marks its providers (OWNER_NOVA, OWNER_CYBORG) keeps this one."""
+    return any(trait.startswith("OWNER_") for trait in provider.traits)
+
+
+def move(leaving: Leaving, allocations: Allocations) -> None:
+    """Move the allocations of a class that leaves, by the rules, or to the one provider that newly gets it.
+
+    :param allocations: edited in place
+    :raises ReshapeFailed: several providers newly get it, and no rule says which consumer goes where
+    """
+    name, source = leaving.resource_class, leaving.source
+    if leaving.rules:
+        for rule, destination in leaving.rules:
+            move_allocations(allocations, name, source.uuid, destination, rule.consumers, rule.to_class)
+    elif len(leaving.gaining) == 1:
+        move_allocations(allocations, name, source.uuid, next(iter(leaving.gaining)))
+    left = sorted(consumers_of(allocations, name, source.uuid))
+    if left:
+        shown = ", ".join(left[:_SHOWN]) + (f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else "")
+        raise ReshapeFailed(
+            f"{name} leaves {source.name}, and nothing says where these consumers go: {shown}",
+            f"add to the document: 'reshape: [{{class: {name}, from: {source.name}, to: NAME, consumers: "
+            "[UUID, …]}]'; a rule without consumers takes all the rest",
+        )
