@@ -1,0 +1,1 @@
+"""Placement's API: the only package that speaks HTTP."""
