@@ -1,0 +1,151 @@
+"""Asking the driver: what it wants Placement to have for a node, and which allocations it moves for that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from drivers.errors import ReshapeFailed, ReshapeNeeded
+from reporter import reshape
+from reporter.merge import ViewCache, driver_view
+
+if TYPE_CHECKING:
+    from drivers.base import Allocations, ComputeDriver
+    from provider_tree import ProviderTree
+    from reporter.identity import Root
+    from reporter.placement.client import PlacementClient
+    from reporter.state.ledger import Ledger
+
+
+class Overlay(Protocol):
+    """Something merged over the tree of whatever driver there is."""
+
+    def prepare(self, provider_tree: ProviderTree, nodename: str) -> None:
+        """Edit Placement's tree before the driver gets it: take out what ``apply`` is to add again."""
+
+    def apply(self, provider_tree: ProviderTree, nodename: str) -> list[str]:
+        """Edit the tree in place.
+
+        :return: warnings for people
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a driver and the overlays want.
+
+    :ivar reshaped: the driver asked for a reshape
+    :ivar before: consumers that the driver moves, as they are; ``after``, as they are to be
+    :ivar usages: with a reshape: provider uuid → class → amount in use now
+    """
+
+    tree: ProviderTree
+    warnings: tuple[str, ...] = ()
+    reshaped: bool = False
+    before: Allocations = field(default_factory=dict)
+    after: Allocations = field(default_factory=dict)
+    usages: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def moved_from(self) -> frozenset[tuple[str, str]]:
+        """(Provider uuid, class) pairs from which the reshape takes amounts away."""
+        return _lost(self.before, self.after)
+
+    def moved_places(self) -> frozenset[tuple[str, str]]:
+        """(Provider uuid, class) pairs of which the reshape changes how much is allocated."""
+        return _lost(self.before, self.after) | _lost(self.after, self.before)
+
+
+def _lost(before: Allocations, after: Allocations) -> frozenset[tuple[str, str]]:
+    return frozenset(
+        place
+        for consumer, allocation in before.items()
+        for place, amount in reshape.resources_of(allocation).items()
+        if reshape.resources_of(after[consumer]).get(place, 0) < amount
+    )
+
+
+def ask(
+    driver: ComputeDriver,
+    root: Root,
+    current: ProviderTree,
+    ledger: Ledger,
+    overlays: Sequence[Overlay],
+    client: PlacementClient,
+    executor: Executor,
+    views: ViewCache,
+) -> Wish:
+    """Run the driver on Placement's tree; a second time, with the allocations, if it must reshape.
+
+    :raises drivers.errors.DriverError: the driver cannot tell
+    """
+    try:
+        tree = _fresh(root, current, ledger, overlays, views)
+        driver.update_provider_tree(tree, root.node)
+    except ReshapeNeeded:
+        return _reshape(driver, root, current, ledger, overlays, client, executor)
+    return Wish(tree, _overlay(tree, root, overlays))
+
+
+def _reshape(
+    driver: ComputeDriver,
+    root: Root,
+    current: ProviderTree,
+    ledger: Ledger,
+    overlays: Sequence[Overlay],
+    client: PlacementClient,
+    executor: Executor,
+) -> Wish:
+    asked = [each.uuid for each in current.providers() if each.inventory]
+    before = reshape.for_driver(reshape.read_allocations(client, asked, executor))
+    after = {consumer: _copied(each) for consumer, each in before.items()}
+    tree = _fresh(root, current, ledger, overlays, ViewCache())
+    try:
+        driver.update_provider_tree(tree, root.node, after)
+    except ReshapeNeeded as error:
+        raise ReshapeFailed(
+            f"{root.node}: the driver asks for a reshape although it was given the allocations: {error.what}",
+            "this is a defect of the driver",
+        ) from error
+    moved = reshape.moved(before, after)
+    usages: dict[str, dict[str, int]] = {}
+    for allocation in before.values():
+        for (uuid, resource_class), amount in reshape.resources_of(allocation).items():
+            used = usages.setdefault(uuid, {})
+            used[resource_class] = used.get(resource_class, 0) + amount
+    return Wish(
+        tree,
+        _overlay(tree, root, overlays),
+        reshaped=True,
+        before={consumer: before[consumer] for consumer in moved},
+        after=moved,
+        usages=usages,
+    )
+
+
+def _fresh(
+    root: Root, current: ProviderTree, ledger: Ledger, overlays: Sequence[Overlay], views: ViewCache
+) -> ProviderTree:
+    """What a driver gets: Placement's tree less what is ours to set again, with a root called as the node."""
+    tree = driver_view(current, ledger, views)
+    if root.uuid not in tree:
+        tree.new_root(root.node, root.uuid)
+    elif tree.provider(root.uuid).name != root.node:
+        tree.rename(root.uuid, root.node)
+    for overlay in overlays:
+        overlay.prepare(tree, root.node)
+    return tree
+
+
+def _overlay(tree: ProviderTree, root: Root, overlays: Sequence[Overlay]) -> tuple[str, ...]:
+    return tuple(warning for overlay in overlays for warning in overlay.apply(tree, root.node))
+
+
+def _copied(allocation: dict[str, object]) -> dict[str, object]:
+    allocations = allocation["allocations"]
+    assert isinstance(allocations, dict)
+    return {
+        **allocation,
+        "allocations": {uuid: {"resources": dict(each["resources"])} for uuid, each in allocations.items()},
+    }
