@@ -1,0 +1,87 @@
+"""The directory of provider files: what is in it, and whether that is still what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reporter.errors import ConfigurationError
+from reporter.overlays.provider_config.document import ProviderConfig, parse_file
+
+Signature = tuple[tuple[Path, object], ...]
+"""Each file, and what changes when the file does."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderFiles:
+    """What all files say.
+
+    :ivar warnings: what is ignored in them
+    """
+
+    configs: Sequence[ProviderConfig] = ()
+    warnings: Sequence[str] = ()
+
+    @staticmethod
+    def signature(directory: Path) -> Signature:
+        """The ``*.yaml`` of a directory, by name; nothing where there is no such directory, as in Nova.
+
+        :raises ConfigurationError: the directory is there and cannot be read
+        """
+        try:
+            paths = sorted(path for path in directory.iterdir() if _is_provider_file(path.name))
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise ConfigurationError(
+                f"the provider files in {directory} cannot be listed: {error.strerror}",
+                "correct [compute] provider_config_location, or the permissions of the directory",
+            ) from error
+        return tuple((path, _identity(path)) for path in paths)
+
+    @classmethod
+    def read(cls, signature: Signature) -> ProviderFiles:
+        """Read the files.
+
+        :raises ConfigurationError: one of them cannot be used, or two name the same provider
+        """
+        configs: dict[str, ProviderConfig] = {}
+        warnings: list[str] = []
+        for path, _ in signature:
+            found, remarks = parse_file(path, _read(path))
+            warnings += remarks
+            for config in found:
+                if config.key in configs:
+                    files = sorted({str(configs[config.key].path), str(path)})
+                    raise ConfigurationError(
+                        f"provider {config.key} is defined twice, in {' and '.join(files)}",
+                        "join the definitions into one",
+                    )
+                configs[config.key] = config
+        return cls(tuple(configs.values()), tuple(warnings))
+
+
+def _is_provider_file(name: str) -> bool:
+    return name.endswith(".yaml") and not name.startswith(".")
+
+
+def _identity(path: Path) -> object:
+    try:
+        status = path.stat()
+    except OSError as error:
+        return error.errno
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            f"the provider file {path} cannot be read: {error.strerror}", "check its permissions"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"the provider file {path} is not UTF-8 (byte {error.start})", "save it as UTF-8"
+        ) from error
