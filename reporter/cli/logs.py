@@ -1,0 +1,43 @@
+"""Logging of the commands: to stderr, warnings only unless asked for more."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+_LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+
+#: Libraries that tell each step at INFO.
+_CHATTY = ("apscheduler", "keystoneauth", "openstack", "stevedore", "urllib3")
+
+
+class StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic in the stubs only
+    """Writes to what is sys.stderr at that moment: a progress display puts itself there for a while."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record."""
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+def log_to_stderr(verbose: int, formatter: logging.Formatter | None = None) -> None:
+    """Send the log to stderr.
+
+    :param verbose: 0 warnings, 1 what is going on, 2 everything
+    """
+    handler = StderrHandler()
+    handler.setFormatter(formatter or _Formatter("%(levelname)s: %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(_LEVELS[min(verbose, len(_LEVELS) - 1)])
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.NOTSET if verbose > 1 else logging.WARNING)
+
+
+class _Formatter(logging.Formatter):
+    """Levels in small letters, as our own errors and warnings are written."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        text = super().format(record)
+        return record.levelname.lower() + text.removeprefix(record.levelname)

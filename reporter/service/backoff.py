@@ -1,0 +1,49 @@
+"""Pauses that grow from failure to failure, up to a limit: what comes up again is not hammered."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+_MOST_INTERVALS = 16
+_MOST_SECONDS = 900.0
+_LONGEST_ASKED = 3600.0  # of Retry-After: who asks for more gets this
+
+
+@dataclass
+class Backoff:
+    """How often something failed in a row, and when to try it again.
+
+    :ivar interval: seconds between two tries while all is well; the first pause is as long
+    :ivar due: the moment (of the clock that is passed in) before which not to try
+    """
+
+    interval: float
+    failures: int = 0
+    due: float = float("-inf")
+
+    def is_due(self, now: float) -> bool:
+        """Whether the pause is over."""
+        return now >= self.due
+
+    def failed(self, now: float, at_least: float | None = None) -> float:
+        """Count a failure.
+
+        :param at_least: seconds that the other side asked for
+        :return: seconds to pause; ±20 %, so that many hosts do not come back at the same moment
+        """
+        self.failures += 1
+        limit = max(self.interval, min(_MOST_SECONDS, _MOST_INTERVALS * self.interval))
+        grown = min(limit, self.interval * 2.0 ** min(self.failures - 1, 10))
+        jittered = grown * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+        pause = max(jittered, min(at_least or 0.0, _LONGEST_ASKED))
+        self.due = now + pause
+        return pause
+
+    def succeeded(self) -> int:
+        """Start anew.
+
+        :return: how many failures there had been in a row
+        """
+        failures, self.failures, self.due = self.failures, 0, float("-inf")
+        return failures
