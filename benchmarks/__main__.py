@@ -29,10 +29,14 @@ def main() -> None:
         figures = processes.figures(server.url, directory) if options.processes else {}
         peers = [stack.enter_context(each) for each in _peers(server, directory / "peer", options.clients)]
         samples: list[scenarios.Sample] = []
+        begun: tuple[int, int] | None = None
         for sample in scenarios.all_samples(
             peers, Neighbour(server.url), options.sizes, options.consumers, options.goes
         ):
             samples.append(sample)
+            if begun != (sample.providers, sample.consumers):
+                begun = (sample.providers, sample.consumers)
+                print("measuring {} providers, {} consumers".format(*begun), file=sys.stderr, flush=True)
             if options.verbose:
                 print(f"{sample}", flush=True)
     results = tables.medians(samples)
