@@ -15,6 +15,7 @@ from reporter import identity, sightings
 from reporter.adoption import is_ours
 from reporter.contest import WHY
 from reporter.errors import IdentityError, InvalidWish
+from reporter.placement.usages import read_usages
 from reporter.state.ledger import Ledger, load_ledger
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ def unknown_consumers(reporter: Reporter, report: Report, now: float) -> Iterato
 def _usages(reporter: Reporter, report: Report) -> dict[str, dict[str, int]]:
     uuids = [each.uuid for each in report.current.providers() if each.inventory]
     with ThreadPoolExecutor(reporter.settings.connections) as executor:
-        return dict(zip(uuids, executor.map(reporter.client.usages, uuids), strict=True))
+        return read_usages(reporter.client, uuids, report.current, executor)
 
 
 def _last_reported(state: StateDirectory, node: str) -> float:

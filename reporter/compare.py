@@ -12,6 +12,7 @@ from reporter.errors import InvalidWish
 from reporter.explain import Teller
 from reporter.merge import Covered, Merged, keep_root, merge, moved_classes
 from reporter.names import Known, names_to_ask_for, without_names
+from reporter.placement.usages import Usages, read_usages
 from reporter.plan import Plan, make_plan
 from reporter.report import Report
 
@@ -143,7 +144,9 @@ class Comparison:
     ) -> list[policy.Held]:
         if self.mode.force:
             return []
-        held = policy.in_use(changes, usages_left(self.context, changes, wish.before, wish.after))
+        known = wish.usages if wish.reshaped else None
+        left = usages_left(self.context, changes, current, wish.before, wish.after, known)
+        held = policy.in_use(changes, left)
         if self.mode.service:
             moved, percent = wish.moved_from() | covered.classes, self.context.settings.max_shrink_percent
             patient = policy.renames_root(changes, root.uuid)
@@ -235,14 +238,22 @@ def _what(change: Change) -> tuple[object, ...]:
 
 
 def usages_left(
-    context: Context, changes: Changes, before: Allocations, after: Allocations
-) -> dict[str, dict[str, int]]:
+    context: Context,
+    changes: Changes,
+    current: ProviderTree,
+    before: Allocations,
+    after: Allocations,
+    known: Usages | None = None,
+) -> Usages:
     """What will be in use on the providers that lose something, when the consumers have moved.
 
-    :return: provider uuid → class → amount
+    :param known: what is in use anywhere in the tree, where that has been read
     """
     uuids = sorted(policy.needs_usages(changes))
-    usages = dict(zip(uuids, context.executor.map(context.client.usages, uuids), strict=True))
+    if known is not None:
+        usages = {uuid: known.get(uuid, {}) for uuid in uuids}
+    else:
+        usages = read_usages(context.client, uuids, current, context.executor)
     return reshape.usages_after(usages, before, after)
 
 

@@ -108,7 +108,7 @@ class Cycle:
         report = Report(
             self.node, root.uuid, current, wanted, wanted, saved.changes_left(current, plan), plan
         )
-        self._check_still_unused(report.changes, consumers, saved.moved())
+        self._check_still_unused(report.changes, current, consumers, saved.moved())
         wish = Wish(wanted, before=consumers, after=consumers)
         ledger = replace(ledger, adopted=ledger.adopted or adoption is not None)
         self._carry_out(stored, ledger, report, wish, exactly=True)
@@ -128,10 +128,12 @@ class Cycle:
                 "set [reporter] reshape, or make a new plan with diff --out FILE",
             )
 
-    def _check_still_unused(self, changes: Changes, consumers: Allocations, moved: Allocations) -> None:
+    def _check_still_unused(
+        self, changes: Changes, current: ProviderTree, consumers: Allocations, moved: Allocations
+    ) -> None:
         if self.mode.force:
             return
-        held = policy.in_use(changes, usages_left(self.context, changes, consumers, moved))
+        held = policy.in_use(changes, usages_left(self.context, changes, current, consumers, moved))
         if held:
             raise StalePlan(
                 f"the plan no longer fits: {held[0].change.provider}: {held[0].why}",

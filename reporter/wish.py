@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from drivers.errors import ReshapeFailed, ReshapeNeeded
 from reporter import reshape
 from reporter.merge import ViewCache, driver_view
+from reporter.placement.usages import providers_in_use
 
 if TYPE_CHECKING:
     from drivers.base import Allocations, ComputeDriver
@@ -38,7 +39,7 @@ class Wish:
 
     :ivar reshaped: the driver asked for a reshape
     :ivar before: consumers that the driver moves, as they are; ``after``, as they are to be
-    :ivar usages: with a reshape: provider uuid → class → amount in use now
+    :ivar usages: with a reshape: provider uuid → class → amount in use now, of all providers in use
     """
 
     tree: ProviderTree
@@ -97,8 +98,9 @@ def _reshape(
     client: PlacementClient,
     executor: Executor,
 ) -> Wish:
-    asked = [each.uuid for each in current.providers() if each.inventory]
-    before = reshape.for_driver(reshape.read_allocations(client, asked, executor))
+    # What comes into use from now on moves generations: then Placement refuses the reshape.
+    in_use = providers_in_use(client, current)
+    before = reshape.for_driver(reshape.read_allocations(client, in_use, executor))
     after = {consumer: _copied(each) for consumer, each in before.items()}
     tree = _fresh(root, current, ledger, overlays, ViewCache())
     try:

@@ -165,6 +165,19 @@ class PlacementClient:
         with _shaped("usages", uuid):
             return dict(answer["usages"])
 
+    def tree_usages(self, uuid: str, resource_class: str, amount: int) -> dict[str, dict[str, int]]:
+        """Provider uuid → resource class → amount in use, of a whole tree.
+
+        {} if no provider of the tree has room for that much of the class, or if there is no such tree.
+        """
+        query = {"resources": f"{resource_class}:{amount}", "in_tree": uuid, "limit": 1}
+        answer = self.request("GET", f"/allocation_candidates?{urlencode(query, safe=':')}")
+        with _shaped("usages of tree", uuid):
+            return {
+                provider: {name: int(each["used"]) for name, each in summary["resources"].items()}
+                for provider, summary in answer["provider_summaries"].items()
+            }
+
     def existing_traits(self, names: Iterable[str]) -> frozenset[str]:
         """Those of ``names`` that Placement knows as traits."""
         wanted = sorted(names)

@@ -85,12 +85,12 @@ def test_names_that_the_character_set_lacks_are_escaped(cli: Cli, tmp_path: Path
 
 def test_long_work_shows_progress_on_a_terminal() -> None:
     program = (
-        "import time\n"
+        "import time, rich.console, rich.progress\n"  # to import them while it works may take long
         "from reporter.progress import ProgressDisplay\n"
         "with ProgressDisplay('thinking', patience=0.2) as display:\n"
-        "    time.sleep(0.6)\n"
+        "    time.sleep(1.5)\n"
         "    display('reading providers', 3, 10)\n"
-        "    time.sleep(0.6)\n"
+        "    time.sleep(1.5)\n"
     )
     shown = on_terminal(["-c", program], TERM="xterm")
     assert "thinking" in shown
