@@ -73,7 +73,7 @@ def _parse(path: Path, text: str) -> Any:
     try:
         return _parse_json(text) if path.suffix == ".json" else parse_yaml(text)
     except UnsafeYaml as error:
-        raise InvalidTree(f"{path}:{error.line}: {error}", "write it out, or use fewer aliases") from error
+        raise InvalidTree(f"{path}:{error.line}: {error}", error.advice) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}" if mark else f"{path}"

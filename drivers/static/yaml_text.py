@@ -19,15 +19,17 @@ _MAX_EXPANSION = 5_000_000
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+_WRITE_OUT = "write it out, or use fewer aliases"
 _MERGE = "tag:yaml.org,2002:merge"
 
 
 class UnsafeYaml(ValueError):
     """The text is YAML but is refused; ``line`` counts from 1."""
 
-    def __init__(self, what: str, line: int) -> None:
+    def __init__(self, what: str, line: int, advice: str) -> None:
         super().__init__(what)
         self.line = line
+        self.advice = advice
 
 
 class _Loader(_Base):  # type: ignore[misc]  # which of PyYAML's two loaders it is depends on the installation
@@ -84,12 +86,15 @@ def parse_yaml(text: str) -> Any:
         loader.dispose()
 
 
-def scan_events(text: str) -> None:
-    """Refuse what would overwhelm the reader. Errors as :func:`parse_yaml`."""
+def scan_events(text: str, loader: Any = _Base) -> None:
+    """Refuse what would overwhelm the reader. Errors as :func:`parse_yaml`.
+
+    :param loader: PyYAML's class that the text is to be read with afterwards
+    """
     sizes: dict[str, int] = {}
     open_nodes: list[list[Any]] = []
     written = expanded = 0
-    for event in yaml.parse(text, Loader=_Base):
+    for event in yaml.parse(text, Loader=loader):
         size, anchor = 0, getattr(event, "anchor", None)
         if isinstance(event, yaml.events.ScalarEvent):
             size = 1
@@ -97,17 +102,19 @@ def scan_events(text: str) -> None:
             written += 1
             open_nodes.append([1, anchor])
             if len(open_nodes) > MAX_DEPTH:
-                raise UnsafeYaml(f"nested more than {MAX_DEPTH} levels deep", _line(event))
+                raise UnsafeYaml(f"nested more than {MAX_DEPTH} levels deep", _line(event), "make it flatter")
             continue
         elif isinstance(event, yaml.events.CollectionEndEvent):
             size, anchor = open_nodes.pop()
         elif isinstance(event, yaml.events.AliasEvent):
             if any(name == anchor for _, name in open_nodes):
-                raise UnsafeYaml(f"the alias *{anchor} stands inside what it names", _line(event))
+                raise UnsafeYaml(f"the alias *{anchor} stands inside what it names", _line(event), _WRITE_OUT)
             size = sizes.get(str(anchor), 1)
             expanded += size
             if expanded > min(_FREE_EXPANSION + _EXPANSION_FACTOR * written, _MAX_EXPANSION):
-                raise UnsafeYaml(f"its aliases stand for {expanded:,} nodes or more", _line(event))
+                raise UnsafeYaml(
+                    f"its aliases stand for {expanded:,} nodes or more", _line(event), _WRITE_OUT
+                )
             anchor = None
         written += size == 1
         if anchor:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from drivers.static.yaml_text import UnsafeYaml, scan_events
 from provider_tree.inventory import complete
 from reporter.errors import ConfigurationError
 
@@ -18,6 +19,7 @@ COMPUTE_NODE = "$COMPUTE_NODE"
 
 _MAJOR = 1
 _KNOWN_MINOR = 0
+_MESSAGE_LENGTH = 300
 _ADVICE = "see Nova's administrator guide, Managing Resource Providers Using Config Files"
 
 
@@ -45,7 +47,10 @@ def parse_file(path: Path, text: str) -> tuple[list[ProviderConfig], list[str]]:
     """
     try:
         # Nova's own reader, so that what it takes is taken: a key that stands twice, above all.
+        scan_events(text, yaml.SafeLoader)
         document = yaml.safe_load(text)
+    except UnsafeYaml as error:
+        raise ConfigurationError(f"{path}, line {error.line}: {error}", error.advice) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -85,7 +90,9 @@ def _check_schema(path: Path, document: Any) -> None:
     error = jsonschema.exceptions.best_match(validator.iter_errors(document))
     if error is not None:
         where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
+        # jsonschema quotes what is wrong, however much that is.
         message = " ".join(error.message.split())
+        message = message if len(message) <= _MESSAGE_LENGTH else f"{message[:_MESSAGE_LENGTH]}…"
         raise ConfigurationError(f"{path}: {where.lstrip('.') or 'document'}: {message}", _ADVICE)
 
 

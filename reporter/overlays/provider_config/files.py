@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from reporter.errors import ConfigurationError
 from reporter.overlays.provider_config.document import ProviderConfig, parse_file
+
+_MAX_SIZE = 64 * 1024 * 1024  # bytes, as [static] max_size has it
 
 Signature = tuple[tuple[Path, object], ...]
 """Each file, and what changes when the file does."""
@@ -76,11 +79,24 @@ def _identity(path: Path) -> object:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        # Opening a pipe would wait for somebody to write into it.
+        regular = stat.S_ISREG(path.stat().st_mode)
+        raw = b""
+        if regular:
+            with path.open("rb") as file:
+                raw = file.read(_MAX_SIZE + 1)
     except OSError as error:
         raise ConfigurationError(
             f"the provider file {path} cannot be read: {error.strerror}", "check its permissions"
         ) from error
+    if not regular:
+        raise ConfigurationError(
+            f"the provider file {path} is not a file", "remove it, or let it name a file"
+        )
+    if len(raw) > _MAX_SIZE:
+        raise ConfigurationError(f"the provider file {path} is larger than {_MAX_SIZE:,} bytes", "split it")
+    try:
+        return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigurationError(
             f"the provider file {path} is not UTF-8 (byte {error.start})", "save it as UTF-8"

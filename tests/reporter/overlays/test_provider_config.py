@@ -45,6 +45,19 @@ def files(tmp_path: Path) -> Files:
     return write
 
 
+def _lines_of_aliases(first: str, each: str) -> str:
+    """Ten lines, each naming the one before it ten times."""
+    lines = [f"a0: &a0 {first}"]
+    for level in range(1, 10):
+        names = ", ".join([f"*a{level - 1}"] * 10)
+        lines.append(f"a{level}: &a{level} " + each.replace("NAMES", names))
+    return "\n".join(lines) + "\n"
+
+
+BILLIONS = _lines_of_aliases("[x, x]", "[NAMES]")
+MERGED_BILLIONS = _lines_of_aliases("{x: 1}", "{<<: [NAMES]}")
+
+
 def overlay_on(directory: Path) -> ProviderConfigOverlay:
     conf = cfg.ConfigOpts()
     conf.register_opts(OPTIONS["compute"], group="compute")
@@ -233,7 +246,14 @@ class TestRefusals:
             ("meta: [", "not YAML"),
             ("meta: !!python/object/apply:os.system ['true']", "not YAML"),
             ("a: 2001-99-99", "not YAML"),
-            ("[" * 5000, "not YAML"),
+            (
+                "meta: {schema_version: '1.0'}\nproviders: " + "[" * 100_000,
+                "line 2: nested more than 64 levels",
+            ),
+            ("\n".join(" " * depth + "a:" for depth in range(1000)), "nested more than 64 levels"),
+            ("meta: &m {schema_version: '1.0'}\nproviders: &p [*p]", "*p stands inside"),
+            (BILLIONS + "meta: {schema_version: '1.0'}\nproviders: *a9\n", "its aliases stand for"),
+            (MERGED_BILLIONS + "meta: {schema_version: '1.0'}\n", "its aliases stand for"),
             ("meta: {schema_version: '1.0'}\n__source_file: x", "__source_file"),
         ],
     )
@@ -250,6 +270,27 @@ class TestRefusals:
     def test_not_utf8(self, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").write_bytes(b"\xff\xfe")
         assert "is not UTF-8" in self.refusal(tmp_path).what
+
+    def test_pipe_that_nobody_writes_into(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "a.yaml")
+        assert "is not a file" in self.refusal(tmp_path).what
+
+    def test_file_without_an_end(self, tmp_path: Path) -> None:
+        (tmp_path / "a.yaml").symlink_to("/dev/zero")
+        assert "is not a file" in self.refusal(tmp_path).what
+
+    def test_too_large(self, tmp_path: Path) -> None:
+        with (tmp_path / "a.yaml").open("wb") as file:
+            file.truncate(64 * 1024 * 1024 + 1)
+        assert "larger than 67,108,864 bytes" in self.refusal(tmp_path).what
+
+    def test_quotes_little_of_what_is_wrong(self, tmp_path: Path) -> None:
+        (tmp_path / "a.yaml").write_text(
+            "meta: {schema_version: '1.0'}\nproviders: [" + "x, " * 10_000 + "x]"
+        )
+        assert len(self.refusal(tmp_path).what) < 1000
+        (tmp_path / "a.yaml").write_text("meta: {schema_version: '1.0'}\nproviders: ['" + "x" * 10_000 + "']")
+        assert len(self.refusal(tmp_path).what) < 1000
 
     def test_unreadable(
         self, public_dir: Path, unprivileged: Callable[[], AbstractContextManager[None]]
