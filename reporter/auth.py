@@ -7,6 +7,7 @@ endpoint comes from the catalog or the configuration, and no version discovery i
 from __future__ import annotations
 
 import ipaddress
+import threading
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -49,6 +50,39 @@ _ADAPTER_OPTIONS = (
 _ADVICE = "see [placement] in docs/configuration.md"
 
 
+class AskingOnce(session.Session):
+    """A session that does not wait for the token that it is getting.
+
+    Where 401 answers keystoneauth1's question for the API versions (a proxy before Keystone, a wrong
+    ``auth_url``), it asks again with a token, and waits for ever for the lock that it holds itself.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._getting = threading.local()
+
+    def get_auth_headers(self, auth: Any = None, **named: Any) -> Any:
+        """As keystoneauth1's.
+
+        :raises keystoneauth1.exceptions.Unauthorized: called while the same credentials get their token
+        """
+        plugin = auth or self.auth
+        under_way: list[Any] = self._getting.__dict__.setdefault("plugins", [])
+        if any(each is plugin for each in under_way):
+            raise exceptions.Unauthorized("asked for a token before there is one")
+        under_way.append(plugin)
+        try:
+            return super().get_auth_headers(auth, **named)
+        finally:
+            under_way.pop()
+
+
+class _SessionLoader(loading.session.Session):
+    @property
+    def plugin_class(self) -> type[session.Session]:
+        return AskingOnce
+
+
 def placement_options() -> Sequence[cfg.Opt]:
     """The options of ``[placement]``: those of any authentication, and those of the usual ones."""
     options = [*_general_options()]
@@ -88,7 +122,7 @@ def adapter_from_conf(conf: Configuration) -> Adapter:
     for name in ("cafile", "certfile", "keyfile"):
         _check_readable(conf, name)
     try:
-        opened = loading.load_session_from_conf_options(
+        opened = _SessionLoader().load_from_conf_options(
             conf, GROUP, auth=auth, user_agent=user_agent(), redirect=False
         )
     except (TypeError, ValueError, exceptions.ClientException) as error:
@@ -186,7 +220,9 @@ def adapter_from_cloud(name: str) -> Adapter:
     from openstack import exceptions as sdk_exceptions  # noqa: PLC0415 - the same
 
     try:
-        clouds = openstack.config.OpenStackConfig(app_name="placement-reporter", app_version=_version())
+        clouds = openstack.config.OpenStackConfig(
+            app_name="placement-reporter", app_version=_version(), session_constructor=AskingOnce
+        )
         if name not in clouds.get_cloud_names():
             raise _unknown_cloud(name, clouds)
         region = clouds.get_one(cloud=name)

@@ -7,8 +7,9 @@ import sys
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
-#: Libraries that tell each step at INFO.
+#: Libraries that tell each step at INFO, and at WARNING what our own errors say in two lines.
 _CHATTY = ("apscheduler", "keystoneauth", "openstack", "stevedore", "urllib3")
+_LIBRARY_LEVELS = (logging.ERROR, logging.WARNING, logging.NOTSET)
 
 
 class StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic in the stubs only
@@ -31,7 +32,7 @@ def log_to_stderr(verbose: int, formatter: logging.Formatter | None = None) -> N
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[min(verbose, len(_LEVELS) - 1)])
     for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.NOTSET if verbose > 1 else logging.WARNING)
+        logging.getLogger(name).setLevel(_LIBRARY_LEVELS[min(verbose, len(_LIBRARY_LEVELS) - 1)])
 
 
 class _Formatter(logging.Formatter):

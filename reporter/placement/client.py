@@ -29,6 +29,7 @@ MICROVERSION = "1.39"
 RESHAPER_MICROVERSION = "1.37"
 
 _URL = re.compile(r"\b(https?://)(?:[^/@\s]*@)?([^/?#\s'\"]+)")
+_DETAIL_LENGTH = 200
 _NAMES_IN_A_QUERY = 100  # keeps the URL of GET /traits?name=in:… under 8 KiB
 
 
@@ -79,7 +80,7 @@ class PlacementClient:
     @property
     def endpoint(self) -> str:
         """The URL of Placement, for messages and to tell one Placement from another."""
-        with _explained("finding Placement's endpoint"):
+        with self._explained("finding Placement's endpoint"):
             return str(self._adapter.get_endpoint() or "")
 
     @property
@@ -95,7 +96,7 @@ class PlacementClient:
         auth = self._adapter.auth or self._adapter.session.auth
         if not isinstance(auth, BaseIdentityPlugin):
             return None
-        with _explained("getting a token"):
+        with self._explained("getting a token"):
             return frozenset(auth.get_access(self._adapter.session).role_names or ())
 
     def request(
@@ -113,7 +114,7 @@ class PlacementClient:
         with self._lock:
             self._requests_sent += 1
         extra = {} if body is None else {"json": body}
-        with _explained(what):
+        with self._explained(what):
             response = self._adapter.request(
                 path, method, microversion=microversion, raise_exc=False, redirect=False, **extra
             )
@@ -227,6 +228,10 @@ class PlacementClient:
         with contextlib.suppress(errors.BadRequest):
             self.request("POST", "/reshaper", nothing, microversion=RESHAPER_MICROVERSION)
 
+    def _explained(self, what: str) -> _explained:
+        auth = self._adapter.auth or self._adapter.session.auth
+        return _explained(what, getattr(auth, "auth_url", None))
+
     def _list(self, query: Mapping[str, str]) -> list[ProviderSummary]:
         path = "/resource_providers"
         answer = self.request("GET", f"{path}?{urlencode(query)}" if query else path)
@@ -248,7 +253,7 @@ def _json(response: Response, what: str) -> dict[str, Any]:
         return {}
     try:
         answer = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
         kind = response.headers.get("Content-Type", "no content type")
@@ -277,10 +282,13 @@ class _shaped:  # noqa: N801 - reads as a statement
 
 
 class _explained:  # noqa: N801 - reads as a statement
-    """Turns keystoneauth1's exceptions into ours. Their texts may hold URLs, never credentials."""
+    """Turns keystoneauth1's exceptions into ours. Their texts may hold URLs, never credentials.
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    :param keystone: the URL of Keystone, where there is one
+    """
+
+    def __init__(self, what: str, keystone: str | None) -> None:
+        self._what, self._keystone = what, keystone
 
     def __enter__(self) -> None:
         pass
@@ -291,8 +299,8 @@ class _explained:  # noqa: N801 - reads as a statement
         detail = " ".join(str(error).split())
         if isinstance(error, ks.SSLError):
             raise errors.Unreachable(
-                f"TLS failed at {self._what}: {detail}",
-                "set [placement] cafile to the CA that signed Placement's certificate",
+                f"TLS failed at {self._what}{_from(detail)}: {_cause(error)}",
+                "set [placement] cafile to the CA that signed the server's certificate, or correct the URL",
             ) from error
         if isinstance(error, (ks.Unauthorized, ks.Forbidden)):
             raise errors.AuthenticationFailed(
@@ -309,6 +317,18 @@ class _explained:  # noqa: N801 - reads as a statement
                 f"authentication is not set up: {detail}",
                 "set [placement] auth_type and its options, or use --os-cloud NAME",
             ) from error
+        answered = isinstance(error, (ks.HttpError, ks.InvalidResponse, ks.DiscoveryFailure))
+        if answered and not isinstance(error.__context__, ks.ConnectFailure):
+            # What Placement answers is no exception of keystoneauth1's.
+            raise errors.Unreachable(
+                f"Keystone's answer is no token, at {self._what}: {detail[:_DETAIL_LENGTH]}",
+                "check that Keystone is up and that auth_url in [placement] (or clouds.yaml) is its URL",
+            ) from error
+        if self._keystone and self._keystone.rstrip("/") in detail:
+            raise errors.Unreachable(
+                f"no answer{_from(detail)}, which is Keystone, to {self._what}: {_cause(error)}",
+                "check that Keystone is up and that auth_url in [placement] (or clouds.yaml) is its URL",
+            ) from error
         raise errors.Unreachable(
             f"no answer{_from(detail)} to {self._what}: {_cause(error)}",
             "check that Placement is up and that its URL is right",
@@ -318,7 +338,7 @@ class _explained:  # noqa: N801 - reads as a statement
 def _from(detail: str) -> str:
     """Which server it was, out of the text of an exception that names a URL; without path, query or user."""
     found = _URL.search(detail)
-    return f" from {found[1]}{found[2]}" if found else ""
+    return f" from {found[1]}{found[2].rstrip(':')}" if found else ""
 
 
 def _cause(error: BaseException) -> str:

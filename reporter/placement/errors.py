@@ -175,7 +175,7 @@ def _detail(response: Response) -> tuple[str | None, str]:
         error = response.json()["errors"][0]
         detail = " ".join(str(error["detail"]).split())
         return error.get("code"), detail[:_DETAIL_LENGTH]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None, response.reason or "no reason given"
 
 
@@ -183,7 +183,7 @@ def _versions(response: Response) -> str:
     try:
         error = response.json()["errors"][0]
         return f"it has {error['min_version']} to {error['max_version']}"
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return "it does not say which it has"
 
 

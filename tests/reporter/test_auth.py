@@ -15,6 +15,8 @@ import requests
 from reporter import auth
 from reporter.errors import ConfigurationError
 from reporter.options import load_config
+from reporter.placement.client import PlacementClient
+from reporter.placement.errors import AuthenticationFailed, PlacementError, Unreachable
 
 
 class Cloud:
@@ -246,6 +248,59 @@ class TestRefusals:
         assert "$$" in error.advice
 
 
+class TestKeystone:
+    """What a Keystone does wrong is told of Keystone, in the time that a request may take."""
+
+    DISCOVERING = PASSWORD.replace("v3password", "password")
+
+    @pytest.fixture
+    def fail(self, configure: Any, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Any:
+        def fail_(status: int, content: bytes, text: str = self.DISCOVERING) -> PlacementError:
+            monkeypatch.setattr(cloud, "respond", lambda _path: (status, {}, content))
+            caught: list[BaseException] = []
+
+            def ask() -> None:
+                try:
+                    PlacementClient(auth.adapter_from_conf(configure(text))).list_providers()
+                except PlacementError as error:
+                    caught.append(error)
+
+            # Waiting for a lock that it holds itself, keystoneauth1 never comes back.
+            thread = threading.Thread(target=ask, daemon=True)
+            thread.start()
+            thread.join(20)
+            assert isinstance(caught[0], PlacementError)
+            assert "s3cret" not in str(caught[0])
+            return caught[0]
+
+        return fail_
+
+    def test_refusing_even_to_tell_its_versions(self, fail: Any) -> None:
+        error = fail(401, b"{}")
+        assert isinstance(error, AuthenticationFailed)
+        assert "Keystone refused the credentials" in error.what
+
+    @pytest.mark.parametrize(
+        ("status", "content"),
+        [(200, b"<html>"), (302, b""), (404, b"<html>"), (503, b""), (200, b"[]"), (200, b"{")],
+    )
+    @pytest.mark.parametrize("kind", ["password", "v3password"])
+    def test_answering_something_else(self, fail: Any, status: int, content: bytes, kind: str) -> None:
+        error = fail(status, content, PASSWORD.replace("v3password", kind))
+        assert isinstance(error, Unreachable)
+        assert "Keystone's answer is no token" in error.what
+        assert "auth_url" in error.advice
+
+    @pytest.mark.parametrize("kind", ["password", "v3password"])
+    @pytest.mark.parametrize("path", ["/v3", ""])
+    def test_down(self, configure: Any, kind: str, path: str) -> None:
+        text = PASSWORD.replace("v3password", kind).replace("{url}/v3", f"http://127.0.0.1:9{path}")
+        with pytest.raises(Unreachable) as caught:
+            PlacementClient(auth.adapter_from_conf(configure(text))).list_providers()
+        assert "no answer from http://127.0.0.1:9, which is Keystone" in caught.value.what
+        assert "auth_url" in caught.value.advice
+
+
 class TestUrl:
     def test_sends_what_an_open_placement_takes_for_an_administrator(self, cloud: Cloud) -> None:
         adapter = auth.adapter_from_url(f"{cloud.url}/x/")
@@ -317,6 +372,12 @@ class TestCloudsYaml:
     def test_no_authentication(self, cloud: Cloud) -> None:
         auth.adapter_from_cloud("open").get("/traits")
         assert cloud.paths() == [("GET", "/x/traits")]
+
+    def test_keystone_that_refuses_to_tell_its_versions_is_asked_once(
+        self, cloud: Cloud, clouds: Path
+    ) -> None:
+        clouds.write_text(clouds.read_text().replace("v3password", "password"))
+        assert isinstance(auth.adapter_from_cloud("one").session, auth.AskingOnce)
 
     def test_unknown_cloud(self) -> None:
         with pytest.raises(ConfigurationError) as caught:

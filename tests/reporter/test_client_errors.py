@@ -116,6 +116,10 @@ def failure(response: requests.Response, method: str = "PUT", path: str = "/x") 
         (answer(200, []), errors.NotPlacement),
         (answer(200, b"null"), errors.NotPlacement),
         (answer(200, b"\xff\xfe"), errors.NotPlacement),
+        (answer(200, b"[" * 100_000), errors.NotPlacement),
+        (answer(400, b"[" * 100_000), errors.BadRequest),
+        (answer(400, {"errors": [3]}), errors.BadRequest),
+        (answer(400, {"errors": [{"detail": "x", "code": []}]}), errors.BadRequest),
     ],
 )
 def test_answer_is_told_by_status_and_code(

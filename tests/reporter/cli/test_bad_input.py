@@ -64,6 +64,11 @@ def test_no_placement_at_all(cli: Cli, command: str) -> None:
     cli(command).assert_explained("[placement]", "--embedded")
 
 
+def test_an_authentication_that_does_not_exist(cli: Cli, command: str) -> None:
+    cli.tree(node(), placement={"auth_type": "pasword"})
+    cli(command).assert_explained("no authentication 'pasword'", "usual ones: password")
+
+
 # Documents of the static driver
 
 
