@@ -5,6 +5,7 @@ What belongs to one topic alone is checked where that is made (cpu_sets.py, memo
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 import subprocess
@@ -80,8 +81,13 @@ def check_versions(versions: Versions, virt_type: str, start: StartSettings) -> 
 
 
 def check_start(settings: Settings) -> None:
-    """Refuse combinations around live migration and images."""
+    """Refuse an address that is none, and combinations around live migration and images."""
     start = settings.start
+    if not _is_address(start.my_ip):
+        raise DriverOptionError(
+            f"[DEFAULT] my_ip = {start.my_ip!r} is no IP address",
+            "give the IPv4 or IPv6 address of this host, or unset it",
+        )
     if start.tunnelled and start.native_tls:
         raise DriverOptionError(
             "[libvirt] live_migration_tunnelled and live_migration_with_native_tls are both true",
@@ -97,6 +103,14 @@ def check_start(settings: Settings) -> None:
             "[libvirt] volume_enforce_multipath = true needs volume_use_multipath = true",
             "set volume_use_multipath = true, or unset volume_enforce_multipath",
         )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text  # a scope: Nova keeps no such address of a compute node
 
 
 def check_cpu_mode(settings: CpuMode) -> None:

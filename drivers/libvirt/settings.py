@@ -27,6 +27,7 @@ _LOCATION = re.compile(r"LocationInfo\(.*?detail='(.*?)'\)")
 class StartSettings:
     """Options that only decide whether nova-compute starts."""
 
+    my_ip: str
     cpu_compare: bool
     power_strategy: str | None
     tunnelled: bool
@@ -142,6 +143,7 @@ def _start(conf: cfg.ConfigOpts) -> StartSettings:
     )
     enforce = lv.volume_enforce_multipath
     return StartSettings(
+        my_ip=conf.my_ip,
         cpu_compare=lv.cpu_mode == "custom" and not conf.workarounds.skip_cpu_compare_at_startup,
         power_strategy=lv.cpu_power_management_strategy if lv.cpu_power_management else None,
         tunnelled=lv.live_migration_tunnelled,

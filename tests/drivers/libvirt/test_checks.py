@@ -35,8 +35,9 @@ def settings_of(tmp_path):
     return read
 
 
-def test_nothing_set_is_fine(settings_of):
-    check_settings(settings_of())
+@pytest.mark.parametrize("text", ["", "my_ip = 192.0.2.1\n", "my_ip = 2001:db8::1\n"])
+def test_what_is_fine(settings_of, text):
+    check_settings(settings_of(text))
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,9 @@ def test_nothing_set_is_fine(settings_of):
         ("[libvirt]\nfile_backed_memory = 4096\n", "needs .*ram_allocation_ratio = 1.0, not None"),
         ("reserved_huge_pages = node:0,size:2048\n", "reserved_huge_pages = node:0,size:2048 is not"),
         ("[compute]\ncpu_shared_set = 0-1\ncpu_dedicated_set = 1\n", "both name CPU 1"),
+        ("my_ip = compute-1\n", "my_ip = 'compute-1' is no IP address"),
+        ("my_ip =\n", "my_ip = '' is no IP address"),
+        ("my_ip = fe80::1%eth0\n", "my_ip = 'fe80::1%eth0' is no IP address"),
     ],
 )
 def test_contradictions(settings_of, text, said):
