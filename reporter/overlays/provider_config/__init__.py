@@ -59,6 +59,9 @@ class ProviderConfigOverlay:
         """
         self._refresh()
         warnings = list(self._files.warnings)
+        if self._directory.is_file():
+            option = f"[compute] provider_config_location = {self._directory}"
+            warnings.append(f"{option} is a file: name its directory; nothing is read")
         if self._broken is not None:
             warnings.append(f"{self._broken}: the last good version stays at work")
         try:

@@ -28,13 +28,13 @@ class ProviderFiles:
 
     @staticmethod
     def signature(directory: Path) -> Signature:
-        """The ``*.yaml`` of a directory, by name; nothing where there is no such directory, as in Nova.
+        """The ``*.yaml`` of a directory, by name; nothing where there is none, or a file, as in Nova.
 
         :raises ConfigurationError: the directory is there and cannot be read
         """
         try:
             paths = sorted(path for path in directory.iterdir() if _is_provider_file(path.name))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:
             raise ConfigurationError(

@@ -302,15 +302,20 @@ class TestRefusals:
         with unprivileged():
             assert "cannot be listed: Permission denied" in self.refusal(public_dir).what
 
-    def test_file_for_a_directory(self, tmp_path: Path) -> None:
-        (tmp_path / "a.yaml").touch()
-        assert "Not a directory" in self.refusal(tmp_path / "a.yaml").what
-
 
 def test_no_directory_is_nothing_to_do(tmp_path: Path) -> None:
     tree, warnings = added(tmp_path / "absent")
     assert list(tree.providers()) == list(host().providers())
     assert warnings == []
+
+
+def test_a_file_for_the_directory_is_told_and_nothing_is_read(files: Files) -> None:
+    path = files(a=entry("name: node", traits="CUSTOM_A")) / "a.yaml"
+    tree, warnings = added(path)
+    assert list(tree.providers()) == list(host().providers())
+    assert warnings == [
+        f"[compute] provider_config_location = {path} is a file: name its directory; nothing is read"
+    ]
 
 
 class TestChanges:
