@@ -77,7 +77,8 @@ class Connection:
     def watch(self, sink: Callable[[Heard], object]) -> None:
         """Have ``sink`` called, from a thread of its own, with what libvirt says unasked."""
         self._sink = sink
-        self._reach.tell_return(lambda: sink(ConnectionOpened()))
+        self._reach.tell_return(self._answers_again)
+        self._lanes.late = self._answers_again
         watching.start_loop(libvirt)
         self._lanes.drop()
 
@@ -86,6 +87,10 @@ class Connection:
         self._sink = None
         self._reach.close()
         self._lanes.close()
+
+    def _answers_again(self) -> None:
+        if (sink := self._sink) is not None:
+            sink(ConnectionOpened())
 
     def _open(self) -> Any:
         try:

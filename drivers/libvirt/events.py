@@ -63,7 +63,7 @@ class ConnectionClosed:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionOpened:
-    """Libvirt answers again after it stayed away for longer than a call waits."""
+    """Libvirt answers again after it stayed away, or hung, for longer than a call waits."""
 
 
 Heard = DeviceChanged | GuestChanged | ConnectionClosed | ConnectionOpened

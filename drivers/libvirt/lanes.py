@@ -102,6 +102,7 @@ class Lanes(Generic[C]):
     :param connect: opens a connection
     :param disconnect: closes one; must not raise
     :param time_limit: seconds that a call, opening included, may take
+    :ivar late: called, from the lane's thread, when a call that was given up has ended after all
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class Lanes(Generic[C]):
         self._hung: list[Lane[C]] = []
         self._lock = threading.Lock()
         self._asked: Future[Any] | None = None
+        self.late: Callable[[], object] | None = None
 
     def call(self, function: Callable[[C], T]) -> T:
         """Return what ``function(connection)`` returns, or raise what it raises.
@@ -127,16 +129,21 @@ class Lanes(Generic[C]):
         """
         with self._lock:
             lane = self._usable()
-            self._asked = lane.submit(function)
+            self._asked = asked = lane.submit(function)
             try:
-                answer: T = self._asked.result(self._time_limit)
+                answer: T = asked.result(self._time_limit)
             except (FutureTimeout, CancelledError):
+                asked.add_done_callback(self._ended_late)
                 lane.leave()
                 self._hung.append(lane)
                 self._lane = None
                 raise Hung(len(self._hung), refused=False) from None
             else:
                 return answer
+
+    def _ended_late(self, asked: Future[Any]) -> None:
+        if self.late is not None and not asked.cancelled():
+            self.late()
 
     def _usable(self) -> Lane[C]:
         self._hung = [lane for lane in self._hung if lane.alive]

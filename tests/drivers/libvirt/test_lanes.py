@@ -128,6 +128,20 @@ def test_no_more_than_a_few_lanes_hang_and_they_end_when_the_daemon_wakes_up(dae
     lanes.close()
 
 
+def test_a_call_that_ends_late_is_told(daemon):
+    lanes = lanes_of(daemon, time_limit=0.05)
+    late = []
+    lanes.late = lambda: late.append(True)
+    lanes.call(daemon.answer)
+    daemon.gate.clear()
+    with pytest.raises(Hung):
+        lanes.call(daemon.answer)
+    assert late == []
+    daemon.gate.set()
+    wait_until(lambda: late == [True])
+    lanes.close()
+
+
 def test_closing_leaves_a_hung_lane_behind(daemon):
     lanes = lanes_of(daemon)
     daemon.gate.clear()

@@ -322,6 +322,19 @@ def test_a_libvirtd_that_hangs_does_not_hang_us(own_libvirtd, driver_of):
     assert tree_of(driver).inventory
 
 
+def test_a_libvirtd_that_hung_asks_for_a_cycle_when_it_answers_again(own_libvirtd, driver_of):
+    heard = []
+    driver = driver_of(own_libvirtd.uri, heard=heard, libvirt_time_limit=0.5)
+    tree_of(driver)
+    own_libvirtd.freeze()
+    with pytest.raises(LibvirtStuck):
+        tree_of(driver)
+    heard.clear()
+    own_libvirtd.thaw()
+    wait_for(lambda: "libvirt answers again" in [event.reason for event in heard], 5)
+    assert tree_of(driver).inventory
+
+
 def test_a_program_that_ends_while_libvirtd_hangs_ends(own_libvirtd, tmp_path):
     script = f"""
 from drivers.libvirt.connection import Connection
