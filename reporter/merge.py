@@ -4,7 +4,8 @@ What we set and no longer want goes; what others set stays, for ever. Drivers ed
 matters what they get to see: ``driver_view`` is Placement's tree less the traits and aggregates that are
 ours, so that only what the driver sets again stays. Inventories and providers remain, since ratios and
 reshapes are read from them; but custom classes that we put on providers of others do not, since whoever put
-them there, an overlay mostly, does so in each cycle.
+them there, an overlay mostly, does so in each cycle. A driver that thinks of a reshape gets to see them too:
+to it a class that it does not see is a new one, to which allocations may have to move.
 
 What a driver leaves out of the view goes if the ledger, the driver's vocabulary or a reshape covers it.
 """
@@ -91,18 +92,39 @@ class ViewCache:
         return view
 
 
-def driver_view(current: ProviderTree, ledger: Ledger, cache: ViewCache | None = None) -> ProviderTree:
-    """A copy of ``current`` without the traits and aggregates that the ledger says are ours."""
+def driver_view(
+    current: ProviderTree, ledger: Ledger, cache: ViewCache | None = None, *, all_classes: bool = False
+) -> ProviderTree:
+    """A copy of ``current`` without the traits and aggregates that the ledger says are ours.
+
+    :param cache: of views made with the same ``all_classes``
+    :param all_classes: also with our custom classes on providers of others
+    """
     cache = cache or ViewCache()
     tree = current.copy()
     providers = current.by_uuid()
     for uuid, entry in ledger.entries.items():
         provider = providers[uuid]
-        of_others = uuid != ledger.root_uuid and not entry.created
+        of_others = not all_classes and _is_of_others(uuid, entry, ledger)
         view = cache.view(provider, entry, of_others=of_others)
         if view is not provider:
             tree.replace(view)
     return tree
+
+
+def hides_classes(current: ProviderTree, ledger: Ledger) -> bool:
+    """Whether a driver does not get to see custom classes that are there, unless it gets ``all_classes``."""
+    providers = current.by_uuid()
+    return any(
+        name.startswith(CUSTOM) and name in providers[uuid].inventory
+        for uuid, entry in ledger.entries.items()
+        if _is_of_others(uuid, entry, ledger)
+        for name in entry.classes
+    )
+
+
+def _is_of_others(uuid: str, entry: Entry, ledger: Ledger) -> bool:
+    return uuid != ledger.root_uuid and not entry.created
 
 
 def moved_classes(
@@ -272,9 +294,9 @@ def _keep_unowned(
         children = [child for child in current.children(provider.uuid) if child.uuid in stays]
         ours = entry is not None and entry.may_delete(provider)
         if not ours and not covered.whole_provider(provider):
-            stays[provider.uuid] = provider
+            stays[provider.uuid] = _without_moved(provider, covered)
         elif children:
-            stays[provider.uuid] = _emptied(provider, entry, owner_trait)
+            stays[provider.uuid] = _emptied(_without_moved(provider, covered), entry, owner_trait)
             names = ", ".join(sorted(child.name for child in children))
             notices.append(f"{provider.name} stays, emptied: others keep {names} under it")
     for provider in left_out:
@@ -292,6 +314,16 @@ def _put(tree: ProviderTree, kept: Provider) -> None:
         )
     tree.new_child(kept.name, kept.parent_uuid, uuid=kept.uuid, generation=kept.generation)
     tree.replace(kept)
+
+
+def _without_moved(provider: Provider, covered: Covered) -> Provider:
+    """Without the classes that have moved away with their allocations: else they would be there twice."""
+    if provider.uuid not in covered.emptied:
+        return provider
+    moved = {name for uuid, name in covered.classes if uuid == provider.uuid}
+    return replace(
+        provider, inventory={name: each for name, each in provider.inventory.items() if name not in moved}
+    )
 
 
 def _emptied(provider: Provider, entry: Entry | None, owner_trait: str) -> Provider:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from drivers.errors import ReshapeFailed, ReshapeNeeded
 from reporter import reshape
-from reporter.merge import ViewCache, driver_view
+from reporter.merge import driver_view, hides_classes
 from reporter.placement.usages import providers_in_use
 
 if TYPE_CHECKING:
     from drivers.base import Allocations, ComputeDriver
     from provider_tree import ProviderTree
     from reporter.identity import Root
+    from reporter.merge import ViewCache
     from reporter.placement.client import PlacementClient
     from reporter.state.ledger import Ledger
 
@@ -81,9 +82,15 @@ def ask(
 
     :raises drivers.errors.DriverError: the driver cannot tell
     """
+    tree = _fresh(root, overlays, driver_view(current, ledger, views))
     try:
-        tree = _fresh(root, current, ledger, overlays, views)
-        driver.update_provider_tree(tree, root.node)
+        try:
+            driver.update_provider_tree(tree, root.node)
+        except ReshapeNeeded:
+            if not hides_classes(current, ledger):
+                raise
+            tree = _fresh(root, overlays, driver_view(current, ledger, all_classes=True))
+            driver.update_provider_tree(tree, root.node)
     except ReshapeNeeded:
         return _reshape(driver, root, current, ledger, overlays, client, executor)
     return Wish(tree, _overlay(tree, root, overlays))
@@ -102,7 +109,7 @@ def _reshape(
     in_use = providers_in_use(client, current)
     before = reshape.for_driver(reshape.read_allocations(client, in_use, executor))
     after = {consumer: _copied(each) for consumer, each in before.items()}
-    tree = _fresh(root, current, ledger, overlays, ViewCache())
+    tree = _fresh(root, overlays, driver_view(current, ledger, all_classes=True))
     try:
         driver.update_provider_tree(tree, root.node, after)
     except ReshapeNeeded as error:
@@ -126,11 +133,8 @@ def _reshape(
     )
 
 
-def _fresh(
-    root: Root, current: ProviderTree, ledger: Ledger, overlays: Sequence[Overlay], views: ViewCache
-) -> ProviderTree:
-    """What a driver gets: Placement's tree less what is ours to set again, with a root called as the node."""
-    tree = driver_view(current, ledger, views)
+def _fresh(root: Root, overlays: Sequence[Overlay], tree: ProviderTree) -> ProviderTree:
+    """What a driver gets: its view of Placement's tree, with a root called as the node."""
     if root.uuid not in tree:
         tree.new_root(root.node, root.uuid)
     elif tree.provider(root.uuid).name != root.node:

@@ -23,13 +23,13 @@ class Leaving:
 
     :ivar source: the provider that has it
     :ivar gaining: uuid → name of the providers that newly get the class
-    :ivar rules: what the document says of it, in its order, with the uuid of each destination
+    :ivar rules: what the document says of it, in its order, with each destination as it is to be
     """
 
     resource_class: str
     source: Provider
     gaining: Mapping[str, str]
-    rules: Sequence[tuple[ReshapeRule, str]] = ()
+    rules: Sequence[tuple[ReshapeRule, Provider]] = ()
 
     def __str__(self) -> str:
         names = [rule.destination for rule, _ in self.rules] or sorted(self.gaining.values())
@@ -57,9 +57,9 @@ def find_leaving(
         before = had[each.uuid].inventory if each.uuid in had else {}
         for resource_class in each.inventory.keys() - before.keys():
             gaining.setdefault(resource_class, {})[each.uuid] = each.name
-    uuids = {provider.name: provider.uuid for provider in desired.values()}
+    by_name = {provider.name: provider for provider in desired.values()}
     found = [
-        Leaving(name, source, gaining.get(name, {}), _rules_for(name, source, rules, uuids))
+        Leaving(name, source, gaining.get(name, {}), _rules_for(name, source, rules, by_name))
         for name, source in gone
     ]
     return [each for each in found if each.rules or each.gaining]
@@ -72,13 +72,13 @@ def _classes_gone(provider: Provider, wanted: Provider | None) -> list[str]:
 
 
 def _rules_for(
-    resource_class: str, source: Provider, rules: Sequence[ReshapeRule], uuids: Mapping[str, str]
-) -> list[tuple[ReshapeRule, str]]:
-    """Return the rules that speak of this class of this provider, with the uuid of each destination."""
+    resource_class: str, source: Provider, rules: Sequence[ReshapeRule], by_name: Mapping[str, Provider]
+) -> list[tuple[ReshapeRule, Provider]]:
+    """Return the rules that speak of this class of this provider, with the destination of each."""
     return [
-        (rule, uuids[rule.destination])
+        (rule, by_name[rule.destination])
         for rule in rules
-        if (rule.resource_class, rule.source) == (resource_class, source.name) and rule.destination in uuids
+        if (rule.resource_class, rule.source) == (resource_class, source.name) and rule.destination in by_name
     ]
 
 
@@ -91,12 +91,21 @@ def move(leaving: Leaving, allocations: Allocations) -> None:
     """Move the allocations of a class that leaves, by the rules, or to the one provider that newly gets it.
 
     :param allocations: edited in place
-    :raises ReshapeFailed: several providers newly get it, and no rule says which consumer goes where
+    :raises ReshapeFailed: several providers newly get it, and no rule says which consumer goes where; or one
+        says a provider that does not get it
     """
     name, source = leaving.resource_class, leaving.source
     if leaving.rules:
         for rule, destination in leaving.rules:
-            move_allocations(allocations, name, source.uuid, destination, rule.consumers, rule.to_class)
+            moved = move_allocations(
+                allocations, name, source.uuid, destination.uuid, rule.consumers, rule.to_class
+            )
+            if moved and rule.to_class not in destination.inventory:
+                raise ReshapeFailed(
+                    f"consumer {min(moved)} is to move with {name} of {source.name} to {destination.name}, "
+                    f"says the document, which gives that provider no {rule.to_class}",
+                    f"correct the document: its reshape section, or the inventory of {destination.name}",
+                )
     elif len(leaving.gaining) == 1:
         move_allocations(allocations, name, source.uuid, next(iter(leaving.gaining)))
     left = sorted(consumers_of(allocations, name, source.uuid))

@@ -413,3 +413,24 @@ def test_reshape_below_a_root_of_others(placement: Any, tmp_path: Path) -> None:
 
 def to_gpu(allocations: Any, source: str, destination: str) -> None:
     move_allocations(allocations, "VGPU", source, destination)
+
+
+def test_class_that_moves_off_a_provider_that_others_need_is_not_left_there(
+    node: Node, placement: Any
+) -> None:
+    """Else it would be there twice, and whoever takes it there next would be moved again."""
+    theirs = placement.add_provider("theirs", node.root)
+    placement.set_inventory(theirs, {"VGPU": 2, "CUSTOM_THEIRS": 1})
+    held = placement.allocate({theirs: {"VGPU": 2, "CUSTOM_THEIRS": 1}})
+    tree = nested_tree("gpu0")
+    gpu0 = tree.provider("gpu0").uuid
+    node.wants(
+        tree,
+        lambda _tree, allocations: to_gpu(allocations, theirs, gpu0),
+        needed=lambda given: theirs in given and "VGPU" in given.provider(theirs).inventory,
+    )
+    node.sync()
+    assert set(placement.tree()["theirs"]["inventory"]) == {"CUSTOM_THEIRS"}
+    assert placement.allocations(held) == {gpu0: {"VGPU": 2}, theirs: {"CUSTOM_THEIRS": 1}}
+    assert_is(placement, tree, besides=["theirs"])
+    assert not node.sync().changes

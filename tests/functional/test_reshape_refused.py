@@ -356,3 +356,36 @@ def test_document_that_moves_a_class(placement: Any, tmp_path: Path) -> None:
         assert placement.allocations(other) == {root: {"PCPU": 1}, g2: {"VGPU": 2}}
         assert set(placement.tree()["node1"]["inventory"]) == {"PCPU"}
         assert not reporter.sync_once("node1").changes
+
+
+def test_document_that_moves_a_class_to_where_it_is_not(placement: Any, tmp_path: Path) -> None:
+    """As when a reshape section was left behind and the inventories have changed since."""
+    driver: StaticDriver = make_driver(tmp_path, FLAT)
+    with reporter_for(driver, placement.url, tmp_path / "state") as reporter:
+        root = reporter.sync_once("node1").root_uuid
+        held = placement.allocate({root: {"VGPU": 2}})
+        before = everything(placement, held)
+        children = [*nested("g0"), {"name": "g1", "parent": "node1", "inventory": {"DISK_GB": 1}}]
+        rule = {"class": "VGPU", "from": "node1", "to": "g1"}
+        write_document(tmp_path / "tree.yaml", children, reshape=[rule])
+        with pytest.raises(ReshapeFailed, match=f"{held}.* to g1, says the document") as error:
+            reporter.sync_once("node1")
+        assert "g1" in error.value.advice
+        assert everything(placement, held) == before
+
+
+def test_class_that_has_been_there_all_along_is_no_destination(placement: Any, tmp_path: Path) -> None:
+    """Also where another agent made the providers, and the classes on one of them are ours."""
+    g0 = {"name": "g0", "parent": "node1", "inventory": {"CUSTOM_FPGA": 8}}
+    driver: StaticDriver = make_driver(tmp_path, [FLAT[0], g0])
+    with reporter_for(driver, placement.url, tmp_path / "state") as reporter:
+        root = placement.add_provider("node1")
+        for name in ("g0", "g1"):
+            provider = placement.add_provider(name, root)
+            placement.set_inventory(provider, {"CUSTOM_FPGA": 4})
+            held = placement.allocate({provider: {"CUSTOM_FPGA": 1}})
+        reporter.sync_once("node1", adopt=True)
+        before = everything(placement, held)
+        for _ in range(2):
+            assert not reporter.sync_once("node1").changes
+        assert everything(placement, held) == before
