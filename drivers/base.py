@@ -139,6 +139,15 @@ class ComputeDriver:
 
     # -- inventory
 
+    def note_ownership(self, nodename: str, is_ours: Callable[[str, str], bool]) -> None:
+        """Be told, before each :meth:`update_provider_tree`, which inventory has been reported from here.
+
+        For drivers that make the tree from what they want alone: to them a class of another agent's provider
+        looks like one of their own that is no longer wanted.
+
+        :param is_ours: called with a provider's uuid and a resource class; False where the ledger is lost
+        """
+
     def update_provider_tree(
         self, provider_tree: ProviderTree, nodename: str, allocations: Allocations | None = None
     ) -> None:

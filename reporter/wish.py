@@ -82,6 +82,7 @@ def ask(
 
     :raises drivers.errors.DriverError: the driver cannot tell
     """
+    driver.note_ownership(root.node, ledger.has_class)
     tree = _fresh(root, overlays, driver_view(current, ledger, views))
     try:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -45,6 +45,7 @@ class StaticDriver(ComputeDriver):
         super().__init__(conf, virtapi)
         self._listing: Listing | None = None
         self._documents: Documents | None = None
+        self._is_ours: dict[str, Callable[[str, str], bool]] = {}
 
     def init_host(self, host: str) -> None:
         """Read the documents, so that a mistake shows at once. Errors as :meth:`get_available_nodes`."""
@@ -85,6 +86,10 @@ class StaticDriver(ComputeDriver):
             )
         )
 
+    def note_ownership(self, nodename: str, is_ours: Callable[[str, str], bool]) -> None:
+        """Remember it: what a document does not name need not be of an earlier version of the document."""
+        self._is_ours[nodename] = is_ours
+
     def update_provider_tree(
         self, provider_tree: ProviderTree, nodename: str, allocations: Allocations | None = None
     ) -> None:
@@ -105,7 +110,7 @@ class StaticDriver(ComputeDriver):
         wanted = wanted_providers(provider_tree, nodename, documents.tree, documents.named_uuids)
         had = provider_tree.by_uuid()
         current = [had[uuid] for uuid in provider_tree.get_provider_uuids(nodename)]
-        leaving = find_leaving(current, wanted, documents.rules)
+        leaving = find_leaving(current, wanted, documents.rules, self._is_ours.get(nodename))
         if leaving and allocations is None:
             raise ReshapeNeeded(f"{nodename}: {'; '.join(map(str, leaving))}")
         for each in leaving:

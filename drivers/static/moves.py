@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,12 +37,17 @@ class Leaving:
 
 
 def find_leaving(
-    current: Iterable[Provider], desired: Mapping[str, Provider], rules: Sequence[ReshapeRule]
+    current: Iterable[Provider],
+    desired: Mapping[str, Provider],
+    rules: Sequence[ReshapeRule],
+    is_ours: Callable[[str, str], bool] | None = None,
 ) -> list[Leaving]:
     """Return the classes that leave a provider and have somewhere to go; one that only goes is no reshape.
 
     :param current: the providers of the node's tree, as Placement has them
     :param desired: uuid → provider, as they are to be
+    :param is_ours: whether a document brought a class to a provider (by uuid); left out, all that is there. A
+        class that others brought to a provider of theirs leaves it only where a rule says so.
     """
     had = {provider.uuid: provider for provider in current}
     gone = [
@@ -62,7 +67,14 @@ def find_leaving(
         Leaving(name, source, gaining.get(name, {}), _rules_for(name, source, rules, by_name))
         for name, source in gone
     ]
-    return [each for each in found if each.rules or each.gaining]
+    return [each for each in found if each.rules or (each.gaining and _may_leave(each, desired, is_ours))]
+
+
+def _may_leave(
+    leaving: Leaving, desired: Mapping[str, Provider], is_ours: Callable[[str, str], bool] | None
+) -> bool:
+    uuid = leaving.source.uuid
+    return is_ours is None or uuid in desired or is_ours(uuid, leaving.resource_class)
 
 
 def _classes_gone(provider: Provider, wanted: Provider | None) -> list[str]:

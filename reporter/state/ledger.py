@@ -96,6 +96,11 @@ class Ledger:
         """What we set on that provider; None if nothing."""
         return self.entries.get(uuid)
 
+    def has_class(self, uuid: str, resource_class: str) -> bool:
+        """Whether we report that class on that provider."""
+        entry = self.entries.get(uuid)
+        return entry is not None and resource_class in entry.classes
+
     def owns_root(self) -> bool:
         """Whether the root is ours to write: made by us, or adopted."""
         if self.root_uuid is None:

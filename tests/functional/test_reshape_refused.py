@@ -389,3 +389,27 @@ def test_class_that_has_been_there_all_along_is_no_destination(placement: Any, t
         for _ in range(2):
             assert not reporter.sync_once("node1").changes
         assert everything(placement, held) == before
+
+
+def test_class_of_a_neighbour_does_not_leave_for_that_of_a_document(placement: Any, tmp_path: Path) -> None:
+    """Many agents mark nothing as theirs; what the document does not name has to be ours to go."""
+    driver: StaticDriver = make_driver(tmp_path, [{"name": "node1", "inventory": {"VCPU": 8}}])
+    with reporter_for(driver, placement.url, tmp_path / "state") as reporter:
+        root = reporter.sync_once("node1").root_uuid
+        theirs = placement.add_provider("theirs", root)
+        placement.set_inventory(theirs, {"VGPU": 4})
+        held = placement.allocate({theirs: {"VGPU": 2}})
+        before = placement.tree()["theirs"]
+
+        write_document(tmp_path / "tree.yaml", nested("g0"))
+        reporter.sync_once("node1")
+        assert placement.tree()["theirs"] == before
+        assert placement.allocations(held) == {theirs: {"VGPU": 2}}
+        assert placement.tree()["g0"]["inventory"]["VGPU"]["total"] == 8
+
+        # Where it is to be taken over, the document says so.
+        rule = {"class": "VGPU", "from": "theirs", "to": "g1"}
+        write_document(tmp_path / "tree.yaml", nested("g0", "g1"), reshape=[rule])
+        reporter.sync_once("node1")
+        assert set(placement.tree()) == {"node1", "g0", "g1"}
+        assert placement.allocations(held) == {placement.uuid_of("g1"): {"VGPU": 2}}
