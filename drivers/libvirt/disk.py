@@ -74,6 +74,11 @@ def read_file_system(path: str, root: HostRoot) -> Space:
 
     :raises DriverOptionError: there is no such directory
     """
+    if not path:
+        raise DriverOptionError(
+            "[DEFAULT] instances_path is empty",
+            "name the directory where guests have their disks, or unset it",
+        )
     try:
         info = root.disk_usage(path)
     except Absent as error:

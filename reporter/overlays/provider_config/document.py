@@ -144,7 +144,7 @@ _RECORD = {
 _IDENTIFICATION = {
     "type": "object",
     "properties": {
-        "uuid": {"type": "string", "pattern": f"{_UUID}|^{re.escape(COMPUTE_NODE)}$"},
+        "uuid": {"type": "string", "pattern": f"{_UUID}|^{re.escape(COMPUTE_NODE)}\\Z"},
         "name": {"type": "string", "minLength": 1, "maxLength": 200},
     },
     "minProperties": 1,

@@ -48,6 +48,11 @@ def test_the_file_system_of_instances_path_in_whole_gigabytes(tmp_path):
     assert total.detail == "size of the file system of /instances ([DEFAULT] instances_path)"
 
 
+def test_an_empty_instances_path_is_not_the_root_directory(tmp_path):
+    with pytest.raises(DriverOptionError, match="instances_path is empty"):
+        read_space(settings(path=""), HostRoot(tmp_path))
+
+
 def test_an_instances_path_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(DriverOptionError, match=r"instances_path = /instances does not exist"):
         read_space(settings(), HostRoot(tmp_path))

@@ -255,6 +255,10 @@ class TestRefusals:
             (BILLIONS + "meta: {schema_version: '1.0'}\nproviders: *a9\n", "its aliases stand for"),
             (MERGED_BILLIONS + "meta: {schema_version: '1.0'}\n", "its aliases stand for"),
             ("meta: {schema_version: '1.0'}\n__source_file: x", "__source_file"),
+            (
+                "meta: {schema_version: '1.0'}\nproviders: [{identification: {uuid: \"$COMPUTE_NODE\\n\"}}]",
+                "providers[0].identification.uuid",
+            ),
         ],
     )
     def test_what_nova_refuses(self, tmp_path: Path, text: str, expected: str) -> None:
