@@ -113,7 +113,7 @@ def explain(database: Path, error: sqlite3.Error) -> EmbeddedPlacementError:
         name.split("_")[1] if "_" in name else "",
         (f"cannot be used: {error}", "check the file, or name another one with --embedded=FILE"),
     )
-    if database.is_dir():
+    if os.path.isdir(database):  # noqa: PTH112 - Path's raises where the directory may not be searched
         what, advice = "is a directory", "name a file with --embedded=FILE"
     return EmbeddedPlacementError(f"the embedded Placement's database {database} {what}", advice)
 

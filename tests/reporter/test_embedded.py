@@ -354,6 +354,15 @@ class TestRefusals:
         with unprivileged(), pytest.raises(EmbeddedPlacementError, match="cannot be opened"):
             EmbeddedPlacement(database, read_only=True).start()
 
+    def test_directory_without_permission_to_search(
+        self, public_dir: Path, unprivileged: Unprivileged
+    ) -> None:
+        private = public_dir / "private"
+        private.mkdir(0o700)
+        (private / "placement.sqlite").touch()
+        with unprivileged(), pytest.raises(EmbeddedPlacementError, match="cannot be opened"):
+            EmbeddedPlacement(private / "placement.sqlite", read_only=True).start()
+
     def test_no_room_for_the_database(self, tmp_path: Path) -> None:
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
