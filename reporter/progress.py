@@ -65,6 +65,8 @@ class ProgressDisplay:
             TextColumn("{task.fields[count]}"),
         )
         progress = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
+        if progress.console.is_dumb_terminal:
+            return  # it would see an empty line at most
         with self._lock:
             if not self._over:
                 self._bar = (self._shown.enter_context(progress), progress.add_task("", total=None, count=""))

@@ -151,6 +151,7 @@ def _command(
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         name,
+        prog=f"placement-reporter {name}",
         usage=f"placement-reporter {name} [OPTION ...]",
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",

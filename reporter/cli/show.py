@@ -77,13 +77,17 @@ def _uuid_told(driver: ComputeDriver, node: str) -> str | None:
 def _of_placement(parts: Wiring, node: str | None, progress: ProgressDisplay) -> ProviderTree:
     """What Placement has for the nodes. One that ``--node`` names is looked up without asking the driver."""
     found: list[Provider] = []
+    absent: list[str] = []
     for name in [node] if node is not None else parts.nodes:
         tree = _read(parts, name, progress)
         if tree is None:
-            cli.warn(f"Placement has no provider {name}")
+            absent.append(name)
         else:
             found += tree.providers()
-    if not found:
+    if found:
+        for name in absent:
+            cli.warn(f"Placement has no provider {name}")
+    else:
         raise ReporterError(
             f"Placement has nothing of {node or ', '.join(parts.nodes)}",
             "'placement-reporter diff' shows what a sync would put there",

@@ -108,6 +108,11 @@ class CannotDeleteParent(Conflict):
     """A provider with children was to be deleted."""
 
 
+#: Failures that are Placement's as a whole, hardly one node's.
+PLACEMENT_FAILS = (Unreachable, NotPlacement, AuthenticationFailed, TooOld, Unavailable)
+#: After so many nodes that met them, one after the other, the next would not fare better.
+ENOUGH_IN_A_ROW = 2
+
 _BY_CODE: dict[str, type[PlacementError]] = {
     "placement.resource_provider.not_found": NotFound,  # a 400 where the reshaper says it
     "placement.concurrent_update": ConcurrentUpdate,

@@ -33,16 +33,6 @@ _GRACE = 2.0  # seconds that a cycle has to end in once no request is under way
 _GATHERING = 0.2  # seconds in which further events join the first
 _TOLERANCE = 0.5  # seconds that a node may be tried before its pause is over
 _LATE = 5.0  # seconds after which a round that did not start is taken to have been forgotten
-_ENOUGH = 2  # nodes in a row that could not reach Placement: the others could not either
-
-#: Failures that are Placement's as a whole, hardly one node's.
-_PLACEMENT_FAILS = (
-    errors.Unreachable,
-    errors.NotPlacement,
-    errors.AuthenticationFailed,
-    errors.TooOld,
-    errors.Unavailable,
-)
 
 
 class Service:
@@ -175,7 +165,7 @@ class Service:
         succeeded = False
         in_a_row = 0
         for node in nodes:
-            if self._stopping.is_set() or in_a_row >= _ENOUGH:
+            if self._stopping.is_set() or in_a_row >= errors.ENOUGH_IN_A_ROW:
                 break
             if not self._backoff(node).is_due(time.monotonic() + _TOLERANCE):
                 waits.append(self._backoff(node).due - time.monotonic())
@@ -185,7 +175,7 @@ class Service:
                 succeeded = True
             else:
                 waits.append(self._backoff(node).due - time.monotonic())
-            in_a_row = in_a_row + 1 if isinstance(error, _PLACEMENT_FAILS) else 0
+            in_a_row = in_a_row + 1 if isinstance(error, errors.PLACEMENT_FAILS) else 0
         return None if succeeded else min(waits, default=None)
 
     def _cycle(self, node: str) -> Exception | None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.functional.conftest import RealPlacement
 from tests.reporter.cli.commands import Cli, files_below, node
+from tests.reporter.cli.http_faults import answering
 
 CHILD = {"name": "device", "parent": "node", "inventory": {"VGPU": 2}}
 
@@ -149,6 +150,21 @@ def test_one_node_that_fails_does_not_keep_the_others(placed: Cli, placement: Re
     assert result.code == 1
     assert "provider b" in result.err
     assert {name for name, each in placement.tree().items() if each["inventory"]} == {"a", "c"}
+
+
+def test_what_holds_for_all_nodes_is_told_once(placed: Cli, placement: RealPlacement, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    placed.tree(node("a"), node("b"), node("c"))
+    assert placed("diff", "--out", str(plan)).code == 2
+    assert placed("sync", "--plan", str(plan)).code == 0
+    placed("sync", "--plan", str(plan)).assert_explained("carried out already")
+
+
+@pytest.mark.parametrize("command", ["diff", "sync"])
+def test_placement_that_fails_is_not_asked_for_each_node(cli: Cli, command: str) -> None:
+    cli.tree(*(node(f"node{number}") for number in range(20)))
+    with answering(200, "<html>", "text/html") as url:
+        cli("--placement", url, command).assert_explained("not a JSON object", "name=node1 ")
 
 
 def test_node_selects(placed: Cli, placement: RealPlacement) -> None:

@@ -81,8 +81,12 @@ def test_from_placement_shows_what_others_put_there(placed: Cli, placement: Real
 def test_from_placement_what_is_not_there(placed: Cli) -> None:
     placed.tree(node())
     result = placed("show", "--from", "placement")
-    assert result.code == 1
-    assert "error: Placement has nothing of node\n" in result.err
+    result.assert_explained("error: Placement has nothing of node\n")
+    placed.tree(node(), node("other"))
+    assert placed("sync", "--node", "other").code == 0
+    result = placed("show", "--from", "placement")
+    assert result.code == 0
+    assert result.err == "warning: Placement has no provider node\n"
 
 
 def test_from_placement_any_node_by_name(placed: Cli, placement: RealPlacement) -> None:

@@ -98,6 +98,17 @@ def test_long_work_shows_progress_on_a_terminal() -> None:
     assert "3/10" in shown
 
 
+def test_a_terminal_that_cannot_move_its_cursor_gets_no_progress() -> None:
+    program = (
+        "import time, rich.console, rich.progress\n"
+        "from reporter.progress import ProgressDisplay\n"
+        "with ProgressDisplay('thinking', patience=0.1) as display:\n"
+        "    time.sleep(1)\n"
+        "    display('reading providers', 3, 10)\n"
+    )
+    assert on_terminal(["-c", program], TERM="dumb") == ""
+
+
 def test_short_work_shows_nothing() -> None:
     program = (
         "from reporter.progress import ProgressDisplay\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import subprocess
 import sys
@@ -96,6 +97,9 @@ def test_wrong_usage_is_an_error_like_any_other(cli: Cli, arguments: list[str]) 
     result = cli(*arguments)
     result.assert_explained()
     assert not result.out
+    command = re.search("hint: 'placement-reporter (.*--help)'", result.err)
+    if command:
+        assert cli(*command[1].split()).code == 0
     with pytest.raises(UsageError):
         parse([*cli.common, *arguments])
 
