@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from drivers.errors import ReshapeFailed
-from provider_tree import Change, Changes, Finding, Provider, ProviderTree, diff, lint
-from reporter import policy, reshape
+from provider_tree import Change, Changes, ProviderTree, diff
+from reporter import policy, reshape, unfit
 from reporter.errors import InvalidWish
 from reporter.explain import Teller
 from reporter.merge import Covered, Merged, keep_root, merge, moved_classes
@@ -50,7 +50,7 @@ class Comparison:
         if self.context.settings.manage == "children":
             self._refuse_reshape_of_root(root.uuid, wish, covered)
             merged = self._children_only(keep_root(merged, current, root.uuid), current, ledger)
-        _refuse_invalid(merged.tree, current)
+        merged = unfit.left_out(merged, current, wish.tree)
         wanted, changes = merged.tree, diff(current, merged.tree)
         held = self._hold(changes, current, wanted, wish, root, covered)
         held += self._contested(changes)
@@ -255,30 +255,3 @@ def usages_left(
     else:
         usages = read_usages(context.client, uuids, current, context.executor)
     return reshape.usages_after(usages, before, after)
-
-
-def _refuse_invalid(wanted: ProviderTree, current: ProviderTree) -> None:
-    """Only what is to be written is looked at: what Placement has already is for ``audit``."""
-    had = current.by_uuid()
-    changed = {uuid: each for uuid, each in wanted.by_uuid().items() if had.get(uuid) is not each}
-    findings = [
-        each
-        for each in lint(changed.values())
-        if each.refused and not _has_already(each, changed[each.uuid], current)
-    ]
-    if findings:
-        more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-        raise InvalidWish(
-            f"not fit for Placement: {findings[0]}{more}", "correct what the driver reads this from"
-        )
-
-
-def _has_already(finding: Finding, wanted: Provider, current: ProviderTree) -> bool:
-    if wanted.uuid not in current:
-        return False
-    had = current.provider(wanted.uuid)
-    name = finding.resource_class
-    if name is not None:
-        return name in had.inventory and had.inventory[name] == wanted.inventory.get(name)
-    kind, _, value = (finding.field or "").partition(".")
-    return value in {"traits": had.traits, "aggregates": had.aggregates}.get(kind, ())

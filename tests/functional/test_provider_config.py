@@ -136,6 +136,40 @@ def test_what_nova_has_put_there_from_the_same_file_is_taken_over(machine: Host)
     assert machine.placement.tree()["agent"]["inventory"]["CUSTOM_LICENSE"]["total"] == 10
 
 
+@pytest.mark.parametrize("provider", ["name: node", f"uuid: {AGENT}"])
+def test_record_that_placement_would_refuse_is_left_out_and_the_rest_goes_on(
+    machine: Host, provider: str
+) -> None:
+    name = "agent" if AGENT in provider else "node"
+    unfit = entry(provider).replace("total: 10", "total: 10, reserved: 11")
+    report = machine.sync(unfit)
+    assert "CUSTOM_LICENSE" not in machine.placement.tree()[name]["inventory"]
+    assert "CUSTOM_RACK" in machine.placement.tree()[name]["traits"]
+    [notice] = report.notices
+    assert f"CUSTOM_LICENSE of {name} left out: reserved is 11" in notice
+    assert str(machine.files) in notice
+
+    machine.sync(entry(provider))
+    assert machine.placement.tree()[name]["inventory"]["CUSTOM_LICENSE"]["total"] == 10
+    assert not machine.sync(unfit).changes, "what was good stays until the file is corrected"
+
+
+def test_record_of_a_driver_that_placement_would_refuse_is_an_error(machine: Host) -> None:
+    def edit(tree: ProviderTree, node: str, allocations: object) -> None:
+        host(tree, node, allocations)
+        tree.update_inventory("gpu", {"VGPU": {"total": 4, "reserved": 5}})
+        tree.note("gpu", "VGPU", "the firmware of the GPU")
+
+    before = machine.placement.tree()
+    machine.write(entry("name: gpu"))
+    with machine.service() as reporter:
+        reporter.driver.edit = edit
+        with pytest.raises(ReporterError, match=r"VGPU\.reserved: is 5") as error:
+            reporter.sync("node")
+    assert "the firmware of the GPU" in error.value.advice
+    assert machine.placement.tree() == before
+
+
 def test_service_follows_the_files(machine: Host) -> None:
     placement = machine.placement
     before = placement.tree()
