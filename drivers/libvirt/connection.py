@@ -68,7 +68,8 @@ class Connection:
         """How often the connection was opened: when it grows, libvirtd may be another one."""
         self._time_limit = time_limit
         self._sink: Callable[[Heard], object] | None = None
-        self._lanes: Lanes[Any] = Lanes(self._open, _close, time_limit)
+        self._lanes: Lanes[Any] = Lanes(self._open, self._shut, time_limit)
+        self._listening: dict[int, Callable[[], None]] = {}  # by id() of the virConnect
         self._reach = Reach(self._once, lambda c: c.getLibVersion())
         libvirt.registerErrorHandler(_stay_silent, None)
 
@@ -102,8 +103,16 @@ class Connection:
             ) from error
         self.epoch += 1
         if self._sink is not None:
-            watching.register(libvirt, connection, self._sink)
+            self._listening[id(connection)] = watching.register(libvirt, connection, self._sink)
         return connection
+
+    def _shut(self, connection: Any) -> None:
+        if (unregister := self._listening.pop(id(connection), None)) is not None:
+            unregister()
+        try:
+            connection.close()
+        except libvirt.libvirtError as error:
+            LOG.debug("Closing a connection: %s", error)
 
     def _call(self, function: Callable[[Any], T]) -> T:
         """Return ``function(virConnect)``."""
@@ -260,13 +269,6 @@ def _refuse_to_log_in(credentials: Sequence[object], _opaque: object) -> int:
 
 def _stay_silent(_context: object, _error: object) -> None:
     """Keep libvirt from printing errors to stderr: they are raised as well."""
-
-
-def _close(connection: Any) -> None:
-    try:
-        connection.close()
-    except libvirt.libvirtError as error:
-        LOG.debug("Closing a connection: %s", error)
 
 
 def _hypervisor_version(connection: Any) -> int:

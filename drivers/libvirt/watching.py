@@ -53,8 +53,11 @@ def _run_loop(libvirt: Any) -> None:
             LOG.warning("libvirt's event loop: %s", error)
 
 
-def register(libvirt: Any, connection: Any, sink: Sink) -> None:
-    """Have ``sink`` called with what a connection says; what its driver cannot tell is logged."""
+def register(libvirt: Any, connection: Any, sink: Sink) -> Callable[[], None]:
+    """Have ``sink`` called with what a connection says; what its driver cannot tell is logged.
+
+    :return: what ends that. Without it a connection that is closed stays open: its callbacks hold it.
+    """
 
     def guest(_connection: Any, domain: Any, event: int, detail: int, _opaque: object) -> None:
         moved = (
@@ -76,18 +79,45 @@ def register(libvirt: Any, connection: Any, sink: Sink) -> None:
 
     guests = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
     devices, updates = libvirt.VIR_NODE_DEVICE_EVENT_ID_LIFECYCLE, libvirt.VIR_NODE_DEVICE_EVENT_ID_UPDATE
-    wanted: list[tuple[str, Callable[[], object]]] = [
-        ("guests", lambda: connection.domainEventRegisterAny(None, guests, guest, None)),
-        ("devices", lambda: connection.nodeDeviceEventRegisterAny(None, devices, device, None)),
-        ("changes of devices", lambda: connection.nodeDeviceEventRegisterAny(None, updates, updated, None)),
-        ("the end of the connection", lambda: connection.registerCloseCallback(closed, None)),
-        ("a daemon that died", lambda: connection.setKeepAlive(_KEEPALIVE_SECONDS, _KEEPALIVE_PROBES)),
+
+    def hear_device(event: int, callback: Callable[..., None]) -> Callable[[], object]:
+        number = connection.nodeDeviceEventRegisterAny(None, event, callback, None)
+        return lambda: connection.nodeDeviceEventDeregisterAny(number)
+
+    def hear_guest() -> Callable[[], object]:
+        number = connection.domainEventRegisterAny(None, guests, guest, None)
+        return lambda: connection.domainEventDeregisterAny(number)
+
+    def hear_end() -> Callable[[], object]:
+        connection.registerCloseCallback(closed, None)
+        return connection.unregisterCloseCallback  # type: ignore[no-any-return]
+
+    def keep_alive() -> None:
+        connection.setKeepAlive(_KEEPALIVE_SECONDS, _KEEPALIVE_PROBES)
+
+    wanted: list[tuple[str, Callable[[], Callable[[], object] | None]]] = [
+        ("guests", hear_guest),
+        ("devices", lambda: hear_device(devices, device)),
+        ("changes of devices", lambda: hear_device(updates, updated)),
+        ("the end of the connection", hear_end),
+        ("a daemon that died", keep_alive),
     ]
+    undo: list[Callable[[], object]] = []
     for what, subscribe in wanted:
         try:
-            subscribe()
+            if (ended_by := subscribe()) is not None:
+                undo.append(ended_by)
         except libvirt.libvirtError as error:
             LOG.info("libvirt will not tell of %s: %s", what, error)
+
+    def unregister() -> None:
+        for each in undo:
+            try:
+                each()
+            except libvirt.libvirtError as error:  # libvirtd has gone; on our side it is done
+                LOG.debug("libvirt: %s", error)
+
+    return unregister
 
 
 def _has_moved(libvirt: Any, domain: Any) -> bool:

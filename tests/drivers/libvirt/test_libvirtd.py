@@ -20,7 +20,7 @@ from drivers import load_driver_class
 from drivers.errors import DriverOptionError
 from drivers.events import InventoryEvent, LifecycleEvent, Transition
 from drivers.libvirt.connection import Connection
-from drivers.libvirt.errors import LibvirtStuck, LibvirtUnreachable
+from drivers.libvirt.errors import LibvirtError, LibvirtStuck, LibvirtUnreachable
 from drivers.libvirt.events import DeviceChanged
 from provider_tree.tree import ProviderTree
 from tests.drivers.configured import make_conf
@@ -333,6 +333,35 @@ def test_a_libvirtd_that_hung_asks_for_a_cycle_when_it_answers_again(own_libvirt
     own_libvirtd.thaw()
     wait_for(lambda: "libvirt answers again" in [event.reason for event in heard], 5)
     assert tree_of(driver).inventory
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_connections_that_are_given_up_leave_nothing_open(own_libvirtd, driver_of):
+    heard = []
+    driver = driver_of(own_libvirtd.uri, heard=heard, libvirt_time_limit=0.5)
+    tree_of(driver)
+
+    def opened():
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    def answered():
+        try:
+            return tree_of(driver).inventory
+        except LibvirtError:  # a libvirtd that has just started may be slower than the time limit
+            return None
+
+    before = opened()
+    for _ in range(3):
+        own_libvirtd.freeze()
+        with pytest.raises(LibvirtStuck):
+            tree_of(driver)
+        own_libvirtd.thaw()
+        own_libvirtd.stop()
+        own_libvirtd.start()
+        wait_for(answered, 20)
+    wait_for(lambda: opened() <= before, 5)
+    driver.cleanup_host("host")
+    wait_for(lambda: opened() < before, 5)
 
 
 def test_a_program_that_ends_while_libvirtd_hangs_ends(own_libvirtd, tmp_path):

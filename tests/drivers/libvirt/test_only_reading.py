@@ -16,6 +16,7 @@ READING = {
     "blockInfo",
     "close",
     "compareHypervisorCPU",
+    "domainEventDeregisterAny",
     "domainEventRegisterAny",
     "getCPUMap",
     "getCPUModelNames",
@@ -35,10 +36,12 @@ READING = {
     "listCaps",
     "lookupByUUIDString",
     "name",
+    "nodeDeviceEventDeregisterAny",
     "nodeDeviceEventRegisterAny",
     "parent",
     "registerCloseCallback",
     "setKeepAlive",
+    "unregisterCloseCallback",
     "vcpus",
 }
 
