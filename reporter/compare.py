@@ -226,9 +226,12 @@ class Comparison:
         """Find out which names Placement has; each name is asked for once in the life of a Reporter."""
         names = self.context.names
         classes, traits = asked.classes - names.asked.classes, asked.traits - names.asked.traits
+        client, submit = self.context.client, self.context.executor.submit
+        listing = submit(client.resource_classes) if classes else None
+        existing = submit(client.existing_traits, traits) if traits else None
         found = Known(
-            self.context.client.resource_classes() & classes if classes else frozenset(),
-            self.context.client.existing_traits(traits) if traits else frozenset(),
+            listing.result() & classes if listing else frozenset(),
+            existing.result() if existing else frozenset(),
         )
         names.learn(Known(classes, traits), found)
 
