@@ -4,8 +4,9 @@ What we set and no longer want goes; what others set stays, for ever. Drivers ed
 matters what they get to see: ``driver_view`` is Placement's tree less the traits and aggregates that are
 ours, so that only what the driver sets again stays. Inventories and providers remain, since ratios and
 reshapes are read from them; but custom classes that we put on providers of others do not, since whoever put
-them there, an overlay mostly, does so in each cycle. A driver that thinks of a reshape gets to see them too:
-to it a class that it does not see is a new one, to which allocations may have to move.
+them there, an overlay mostly, does so in each cycle. Those of the driver's vocabulary it takes away itself.
+A driver that thinks of a reshape gets to see them all: to it a class that it does not see is a new one, to
+which allocations may have to move.
 
 What a driver leaves out of the view goes if the ledger, the driver's vocabulary or a reshape covers it.
 """
@@ -68,19 +69,18 @@ class ViewCache:
     """Views of providers that have not changed since the last cycle, so that they need not be made again."""
 
     def __init__(self) -> None:
-        self._views: dict[str, tuple[Provider, Entry, Provider]] = {}
+        self._views: dict[str, tuple[Provider, Entry, frozenset[str], Provider]] = {}
 
-    def view(self, provider: Provider, entry: Entry, *, of_others: bool) -> Provider:
-        """The provider without the traits and aggregates that are ours, and our classes on one of others'."""
+    def view(self, provider: Provider, entry: Entry, hidden: frozenset[str]) -> Provider:
+        """The provider without the traits and aggregates that are ours, and the ``hidden`` classes."""
         known = self._views.get(provider.uuid)
-        if known is not None and known[0] is provider and known[1] is entry:
-            return known[2]
+        if known is not None and known[0] is provider and known[1] is entry and known[2] == hidden:
+            return known[3]
         traits = provider.traits - entry.traits
         aggregates = provider.aggregates - entry.aggregates
         inventory = provider.inventory
-        ours = {each for each in entry.classes if each.startswith(CUSTOM)} if of_others else set()
-        if not ours.isdisjoint(inventory):
-            inventory = {name: record for name, record in inventory.items() if name not in ours}
+        if not hidden.isdisjoint(inventory):
+            inventory = {name: record for name, record in inventory.items() if name not in hidden}
         view = provider
         if (len(traits), len(aggregates), len(inventory)) != (
             len(provider.traits),
@@ -88,43 +88,53 @@ class ViewCache:
             len(provider.inventory),
         ):
             view = replace(provider, inventory=inventory, traits=traits, aggregates=aggregates)
-        self._views[provider.uuid] = (provider, entry, view)
+        self._views[provider.uuid] = (provider, entry, hidden, view)
         return view
 
 
 def driver_view(
-    current: ProviderTree, ledger: Ledger, cache: ViewCache | None = None, *, all_classes: bool = False
+    current: ProviderTree,
+    ledger: Ledger,
+    cache: ViewCache | None = None,
+    *,
+    vocabulary: Vocabulary | None = None,
+    all_classes: bool = False,
 ) -> ProviderTree:
     """A copy of ``current`` without the traits and aggregates that the ledger says are ours.
 
-    :param cache: of views made with the same ``all_classes``
-    :param all_classes: also with our custom classes on providers of others
+    :param vocabulary: of the driver; it sees our custom classes on providers of others that are in there
+    :param all_classes: it sees all of them
     """
     cache = cache or ViewCache()
     tree = current.copy()
     providers = current.by_uuid()
     for uuid, entry in ledger.entries.items():
         provider = providers[uuid]
-        of_others = not all_classes and _is_of_others(uuid, entry, ledger)
-        view = cache.view(provider, entry, of_others=of_others)
+        hidden = frozenset() if all_classes else _hidden(uuid, entry, ledger, vocabulary)
+        view = cache.view(provider, entry, hidden)
         if view is not provider:
             tree.replace(view)
     return tree
 
 
-def hides_classes(current: ProviderTree, ledger: Ledger) -> bool:
+def hides_classes(current: ProviderTree, ledger: Ledger, vocabulary: Vocabulary | None = None) -> bool:
     """Whether a driver does not get to see custom classes that are there, unless it gets ``all_classes``."""
     providers = current.by_uuid()
     return any(
-        name.startswith(CUSTOM) and name in providers[uuid].inventory
+        name in providers[uuid].inventory
         for uuid, entry in ledger.entries.items()
-        if _is_of_others(uuid, entry, ledger)
-        for name in entry.classes
+        for name in _hidden(uuid, entry, ledger, vocabulary)
     )
 
 
-def _is_of_others(uuid: str, entry: Entry, ledger: Ledger) -> bool:
-    return uuid != ledger.root_uuid and not entry.created
+def _hidden(uuid: str, entry: Entry, ledger: Ledger, vocabulary: Vocabulary | None) -> frozenset[str]:
+    if uuid == ledger.root_uuid or entry.created:
+        return frozenset()
+    return frozenset(
+        name
+        for name in entry.classes
+        if name.startswith(CUSTOM) and not (vocabulary is not None and vocabulary.has_class(name))
+    )
 
 
 def moved_classes(
@@ -172,7 +182,7 @@ def merge(
     """
     _refuse_other_roots(current, desired)
     tree = desired.copy()
-    notices = _keep_unowned(tree, current, desired, ledger, covered, owner_trait)
+    notices = _keep_unowned(tree, current, desired, ledger, vocabulary, covered, owner_trait)
     before = current.by_uuid()
     marker = frozenset((owner_trait,)) if owner_trait else frozenset()
     for uuid, provider in desired.by_uuid().items():
@@ -281,6 +291,7 @@ def _keep_unowned(
     current: ProviderTree,
     desired: ProviderTree,
     ledger: Ledger,
+    vocabulary: Vocabulary,
     covered: Covered,
     owner_trait: str,
 ) -> list[str]:
@@ -299,10 +310,25 @@ def _keep_unowned(
             stays[provider.uuid] = _emptied(_without_moved(provider, covered), entry, owner_trait)
             names = ", ".join(sorted(child.name for child in children))
             notices.append(f"{provider.name} stays, emptied: others keep {names} under it")
+        elif theirs := _classes_of_others(provider, entry, vocabulary, covered):
+            stays[provider.uuid] = _emptied(_without_moved(provider, covered), entry, owner_trait)
+            notices.append(f"{provider.name} stays, emptied: others offer {', '.join(theirs)} on it")
     for provider in left_out:
         if provider.uuid in stays:
             _put(tree, stays[provider.uuid])
     return notices
+
+
+def _classes_of_others(
+    provider: Provider, entry: Entry | None, vocabulary: Vocabulary, covered: Covered
+) -> list[str]:
+    return sorted(
+        name
+        for name in provider.inventory
+        if not (entry is not None and name in entry.classes)
+        and not vocabulary.has_class(name)
+        and (provider.uuid, name) not in covered.classes
+    )
 
 
 def _put(tree: ProviderTree, kept: Provider) -> None:

@@ -83,12 +83,13 @@ def ask(
     :raises drivers.errors.DriverError: the driver cannot tell
     """
     driver.note_ownership(root.node, ledger.has_class)
-    tree = _fresh(root, overlays, driver_view(current, ledger, views))
+    vocabulary = driver.vocabulary
+    tree = _fresh(root, overlays, driver_view(current, ledger, views, vocabulary=vocabulary))
     try:
         try:
             driver.update_provider_tree(tree, root.node)
         except ReshapeNeeded:
-            if not hides_classes(current, ledger):
+            if not hides_classes(current, ledger, vocabulary):
                 raise
             tree = _fresh(root, overlays, driver_view(current, ledger, all_classes=True))
             driver.update_provider_tree(tree, root.node)

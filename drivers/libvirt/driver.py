@@ -147,6 +147,11 @@ class LibvirtDriver(ComputeDriver):
             frozenset().union(*(each.additions for each in rules)),
         )
 
+    def note_ownership(self, nodename: str, is_ours: Callable[[str, str], bool]) -> None:
+        """Tell the parts."""
+        for part in self.parts:
+            part.note_ownership(is_ours)
+
     def update_provider_tree(
         self, provider_tree: ProviderTree, nodename: str, allocations: Allocations | None = None
     ) -> None:

@@ -46,7 +46,7 @@ class MemoryEncryptionPart(Part):
             ),
         ),
     }
-    vocabulary: ClassVar[Vocabulary] = Vocabulary(
+    vocabulary: Vocabulary = Vocabulary(
         traits=frozenset({OWNER, *TRAITS}), classes=frozenset({RESOURCE_CLASS})
     )
 

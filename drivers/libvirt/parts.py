@@ -12,7 +12,7 @@ order:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from drivers.base import Allocations, Vocabulary
@@ -36,7 +36,7 @@ class Part:
     options: ClassVar[Mapping[str, Sequence[cfg.Opt]]] = {}
     """Group → the options that this part adds."""
 
-    vocabulary: ClassVar[Vocabulary] = Vocabulary()
+    vocabulary: Vocabulary = Vocabulary()
     """What the part may set and unset."""
 
     def __init__(self, conf: cfg.ConfigOpts, hypervisor: Hypervisor) -> None:
@@ -48,6 +48,9 @@ class Part:
 
         :raises DriverOptionError: names the option and what it expects
         """
+
+    def note_ownership(self, is_ours: Callable[[str, str], bool]) -> None:
+        """See :meth:`drivers.base.ComputeDriver.note_ownership`."""
 
     def before(self, provider_tree: ProviderTree, nodename: str) -> None:
         """Look at the tree as Placement has it, before the driver changes the root."""

@@ -132,7 +132,7 @@ class VpmemPart(Part):
             ),
         ),
     }
-    vocabulary: ClassVar[Vocabulary] = Vocabulary(class_prefixes=(CLASS_PREFIX,))
+    vocabulary: Vocabulary = Vocabulary(class_prefixes=(CLASS_PREFIX,))
 
     def __init__(self, conf: cfg.ConfigOpts, hypervisor: Hypervisor) -> None:
         super().__init__(conf, hypervisor)

@@ -35,7 +35,7 @@ class MdevPart(Part):
     """One provider a physical GPU, or whatever else mediated devices are made of: NODE_pci_0000_84_00_0."""
 
     options: ClassVar[Mapping[str, Sequence[cfg.Opt]]] = MDEV_OPTIONS
-    vocabulary: ClassVar[Vocabulary] = Vocabulary(traits=frozenset({OWNER}), classes=frozenset({VGPU}))
+    vocabulary: Vocabulary = Vocabulary(traits=frozenset({OWNER}), classes=frozenset({VGPU}))
 
     def __init__(self, conf: cfg.ConfigOpts, hypervisor: Hypervisor) -> None:
         super().__init__(conf, hypervisor)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
+
+from drivers.errors import DriverOptionError
 from drivers.libvirt.pci.device import PciDevice
 from drivers.libvirt.pci.spec import DeviceSpec
 from provider_tree.names import (
@@ -26,9 +30,22 @@ def resource_class_of(spec: DeviceSpec, device: PciDevice) -> str:
 
     :raises DriverOptionError: Placement would refuse the class
     """
+    return _configured_class(spec) or f"{CLASS_PREFIX}{device.vendor_id}_{device.product_id}".upper()
+
+
+def configured_classes(specs: Iterable[DeviceSpec]) -> frozenset[str]:
+    """Return the custom classes that specs name; what is wrong is told when a device matches."""
+    found = set()
+    for spec in specs:
+        with suppress(DriverOptionError):
+            found.add(_configured_class(spec))
+    return frozenset(name for name in found if name.startswith(CUSTOM))
+
+
+def _configured_class(spec: DeviceSpec) -> str:
     wanted = spec.tags.get("resource_class")
     if not wanted:
-        return f"{CLASS_PREFIX}{device.vendor_id}_{device.product_id}".upper()
+        return ""
     if not isinstance(wanted, str):
         raise spec.problem(f"resource_class {wanted!r} is not text", _NAME_ADVICE)
     name = wanted.upper()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from oslo_config import cfg
@@ -16,7 +16,14 @@ from drivers.libvirt.hypervisor import Hypervisor
 from drivers.libvirt.parts import Part
 from drivers.libvirt.pci.assigned import assigned_devices
 from drivers.libvirt.pci.binding import BoundSpec, bind, first_match
-from drivers.libvirt.pci.classes import CLASS_PREFIX, LIVE_MIGRATABLE, MANAGED, ONE_TIME_USE, OWNER
+from drivers.libvirt.pci.classes import (
+    CLASS_PREFIX,
+    LIVE_MIGRATABLE,
+    MANAGED,
+    ONE_TIME_USE,
+    OWNER,
+    configured_classes,
+)
 from drivers.libvirt.pci.device import PciDevice, as_nova_names_it
 from drivers.libvirt.pci.options import PCI_OPTIONS
 from drivers.libvirt.pci.reading import read_devices
@@ -40,14 +47,17 @@ class PciPart(Part):
     """One provider a device of ``[pci] device_spec``, when ``[pci] report_in_placement`` is on."""
 
     options: ClassVar[Mapping[str, Sequence[cfg.Opt]]] = PCI_OPTIONS
-    vocabulary: ClassVar[Vocabulary] = Vocabulary(
-        traits=frozenset({MANAGED, OWNER, LIVE_MIGRATABLE, ONE_TIME_USE}), class_prefixes=(CLASS_PREFIX,)
-    )
 
     def __init__(self, conf: cfg.ConfigOpts, hypervisor: Hypervisor) -> None:
         super().__init__(conf, hypervisor)
         self._report: bool = conf.pci.report_in_placement
         self._specs = parse_device_specs(conf.pci.device_spec, self._report)
+        self.vocabulary = Vocabulary(
+            traits=frozenset({MANAGED, OWNER, LIVE_MIGRATABLE, ONE_TIME_USE}),
+            classes=configured_classes(self._specs if self._report else ()),
+            class_prefixes=(CLASS_PREFIX,),
+        )
+        self._is_ours: Callable[[str, str], bool] | None = None
         self._teller = Teller(LOG)
         self._looked_at: frozenset[Need] = frozenset()
         self._classes: frozenset[str] = frozenset()
@@ -72,6 +82,10 @@ class PciPart(Part):
                     "take live_migratable out, or upgrade",
                 )
 
+    def note_ownership(self, is_ours: Callable[[str, str], bool]) -> None:
+        """Remember it: others may offer classes of theirs on a device, or have providers named like one."""
+        self._is_ours = is_ours
+
     def _bind(self) -> tuple[BoundSpec, ...]:
         bound = tuple(bind(spec, self.hypervisor.root) for spec in self._specs)
         for spec in self._specs if self._report else ():
@@ -91,7 +105,7 @@ class PciPart(Part):
         """
         bound = self._bind()
         if not self._report:
-            _refuse_to_stop(provider_tree, nodename)
+            _refuse_to_stop(provider_tree, nodename, self._is_ours)
             if self._wants_remote_managed:
                 self._see_remote_managed(bound, read_devices(self.hypervisor.connection)[0])
             return
@@ -101,7 +115,7 @@ class PciPart(Part):
         if allocations is None and wanted - self._looked_at:
             instances = ", ".join(sorted({need.consumer for need in wanted - self._looked_at}))
             raise ReshapeNeeded(f"instances with PCI devices may lack allocations of them: {instances}")
-        self._teller.tell(put_devices(provider_tree, nodename, view, allocations))
+        self._teller.tell(put_devices(provider_tree, nodename, view, allocations, self._is_ours))
         if allocations is not None:
             healed = heal_allocations(provider_tree, nodename, view, allocations)
             for need in healed:
@@ -145,13 +159,18 @@ def _says_remote_managed(spec: DeviceSpec) -> bool:
     )
 
 
-def _refuse_to_stop(tree: ProviderTree, node: str) -> None:
+def _refuse_to_stop(tree: ProviderTree, node: str, is_ours: Callable[[str, str], bool] | None) -> None:
     """Refuse to leave alone what was reported: instances hold it, and the scheduler goes on handing it out.
 
     :raises DriverOptionError: Placement has PCI devices of this node
     """
-    reported = next(reported_devices(tree, node), None)
-    if reported is not None:
+    for reported in reported_devices(tree, node):
+        if (
+            is_ours is not None
+            and MANAGED not in reported.traits
+            and not any(is_ours(reported.uuid, each) for each in reported.inventory)
+        ):
+            continue  # another agent's, named alike
         raise DriverOptionError(
             f"[pci] report_in_placement is off, but Placement has PCI devices of {node} ({reported.name})",
             "set it to true: once on, it must stay on",

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from drivers.base import Allocations
 from drivers.libvirt import reshape
 from drivers.libvirt.pci.address import PciAddress
-from drivers.libvirt.pci.classes import MANAGED, OWNER
+from drivers.libvirt.pci.classes import CLASS_PREFIX, MANAGED, OWNER
 from drivers.libvirt.pci.errors import OPTION
 from drivers.libvirt.pci.view import DeviceProvider
 from provider_tree.provider import Provider
@@ -63,11 +63,19 @@ def needs(node: str, view: View) -> frozenset[Need]:
     )
 
 
-def put_devices(tree: ProviderTree, node: str, view: View, allocations: Allocations | None) -> list[str]:
+def put_devices(
+    tree: ProviderTree,
+    node: str,
+    view: View,
+    allocations: Allocations | None,
+    is_ours: Callable[[str, str], bool] | None = None,
+) -> list[str]:
     """Make the providers of PCI devices below the node what the view says; returns what people should know.
 
     Where devices vanished from host or configuration but instances still have them, their provider stays, and
     total does not go below what is in use: Placement's allocations tell that, or without those the domains.
+
+    :param is_ours: whether a class (second) of a provider (its uuid, first) has been reported from here
     """
     wanted = {provider_name(node, address): provider for address, provider in view.items()}
     for provider in list(reported_devices(tree, node)):
@@ -75,7 +83,7 @@ def put_devices(tree: ProviderTree, node: str, view: View, allocations: Allocati
             tree.remove(provider.uuid)
     warnings: list[str] = []
     for name, device_provider in wanted.items():
-        warnings.extend(_put(tree, node, name, device_provider, allocations))
+        warnings.extend(_put(tree, node, name, device_provider, allocations, is_ours))
     return warnings
 
 
@@ -98,14 +106,19 @@ def heal_allocations(tree: ProviderTree, node: str, view: View, allocations: All
 
 
 def _put(
-    tree: ProviderTree, node: str, name: str, wanted: DeviceProvider, allocations: Allocations | None
+    tree: ProviderTree,
+    node: str,
+    name: str,
+    wanted: DeviceProvider,
+    allocations: Allocations | None,
+    is_ours: Callable[[str, str], bool] | None,
 ) -> Iterator[str]:
     if not tree.exists(name):
         if not wanted.devices:
             return  # never reported: a device that somebody gave to a guest by hand
         tree.new_child(name, node)
     current = tree.provider(name)
-    usage = _usage(current, wanted, allocations)
+    usage = _usage(current, wanted, allocations, _own_classes(current, is_ours))
     resource_class = wanted.resource_class or next(iter(sorted(usage)), "")
     counted = len(wanted.devices)
     total = max(counted, usage[resource_class])
@@ -130,14 +143,29 @@ def _still_used(name: str, wanted: DeviceProvider, resource_class: str, total: i
     )
 
 
-def _usage(current: Provider, wanted: DeviceProvider, allocations: Allocations | None) -> Counter[str]:
-    """Return resource class → how much of it is in use on a provider."""
+def _own_classes(current: Provider, is_ours: Callable[[str, str], bool] | None) -> frozenset[str]:
+    """Return what the provider has of devices: others may offer classes of theirs beside it."""
+    own = {
+        name
+        for name in current.inventory
+        if name.startswith(CLASS_PREFIX) or (is_ours is not None and is_ours(current.uuid, name))
+    }
+    return frozenset(own or current.inventory)
+
+
+def _usage(
+    current: Provider,
+    wanted: DeviceProvider,
+    allocations: Allocations | None,
+    own: frozenset[str],
+) -> Counter[str]:
+    """Return resource class → how much of it is in use on a provider, of what is there or wanted there."""
     usage: Counter[str] = Counter()
     if allocations is not None:
         for consumer in allocations.values():
             usage.update(consumer["allocations"].get(current.uuid, {}).get("resources", {}))
-        return usage
-    resource_class = wanted.resource_class or next(iter(sorted(current.inventory)), "")
+        return Counter({each: usage[each] for each in {*own, wanted.resource_class} & usage.keys()})
+    resource_class = wanted.resource_class or next(iter(sorted(own)), "")
     in_use = wanted.used.total() + wanted.held.total()
     return Counter({resource_class: in_use}) if resource_class and in_use else usage
 
