@@ -134,7 +134,6 @@ def test_same_texts(tmp_path: Path) -> None:
         f"{version}\nproviders: []\nproviders: []",
         f"{version}\n---\n{version}",
         "%YAML 9.9\n---\na: b",
-        "meta: &a {schema_version: '1.0', x: *a}",
         "meta: {schema_version: '1.0\n'}",
         "meta: !!python/object/apply:os.system ['true']",
     ]
@@ -144,3 +143,11 @@ def test_same_texts(tmp_path: Path) -> None:
     by_nova = json.loads(run_beside_nova("provider_config.py", str(tmp_path)))
     for number, text in enumerate(texts):
         assert ours(tmp_path / str(number)) == by_nova[str(number)], text
+
+
+def test_document_that_is_part_of_itself_is_refused_by_us_alone(tmp_path: Path) -> None:
+    """Nova walks only what it knows; whoever prints the document would not come to an end."""
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "a.yaml").write_text("meta: &a {schema_version: '1.0', x: *a}")
+    assert json.loads(run_beside_nova("provider_config.py", str(tmp_path)))["0"] == {}
+    assert ours(tmp_path / "0") is None

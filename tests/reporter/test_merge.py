@@ -98,8 +98,10 @@ def test_what_we_set_and_no_longer_want_goes(cycle: tuple[ProviderTree, Ledger, 
     tree = merged(*cycle)
     for uuid, ours in ledger.entries.items():
         if uuid not in desired:
-            kept_for_others = uuid in tree and tree.children(uuid)
+            kept_for_others = uuid in tree and (tree.children(uuid) or tree.provider(uuid).inventory)
             assert uuid not in tree or kept_for_others or not ours.created
+            if kept_for_others and ours.created:
+                assert tree.provider(uuid).inventory.keys().isdisjoint(ours.classes)
             continue
         wanted, now = desired.provider(uuid), tree.provider(uuid)
         assert (now.traits & ours.traits) - {MARKER} <= wanted.traits
