@@ -16,20 +16,23 @@ class Backoff:
 
     :ivar interval: seconds between two tries while all is well; the first pause is as long
     :ivar due: the moment (of the clock that is passed in) before which not to try
+    :ivar firm: nothing shortens the pause
     """
 
     interval: float
     failures: int = 0
     due: float = float("-inf")
+    firm: bool = False
 
     def is_due(self, now: float) -> bool:
         """Whether the pause is over."""
         return now >= self.due
 
-    def failed(self, now: float, at_least: float | None = None) -> float:
+    def failed(self, now: float, at_least: float | None = None, *, firm: bool = False) -> float:
         """Count a failure.
 
         :param at_least: seconds that the other side asked for
+        :param firm: ``interrupt`` does not end the pause
         :return: seconds to pause; ±20 %, so that many hosts do not come back at the same moment
         """
         self.failures += 1
@@ -37,8 +40,13 @@ class Backoff:
         grown = min(limit, self.interval * 2.0 ** min(self.failures - 1, 10))
         jittered = grown * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
         pause = max(jittered, min(at_least or 0.0, _LONGEST_ASKED))
-        self.due = now + pause
+        self.due, self.firm = now + pause, firm
         return pause
+
+    def interrupt(self) -> None:
+        """Something happened that the failure may have been about: the next try may come at once."""
+        if not self.firm:
+            self.due = float("-inf")
 
     def succeeded(self) -> int:
         """Start anew.

@@ -122,10 +122,17 @@ class Service:
             self._start_round_in(pause)
 
     def _woken_round(self) -> None:
-        """Cycles for the nodes that events were about."""
+        """Cycles for the nodes that events were about: what they failed for may be over."""
         with self._waking:
             woken, self._woken = self._woken, set()
-        self._cycles(lambda nodes: [each for each in nodes if None in woken or each in woken])
+
+        def choose(nodes: list[str]) -> list[str]:
+            chosen = [each for each in nodes if None in woken or each in woken]
+            for node in chosen:
+                self._backoff(node).interrupt()
+            return chosen
+
+        self._cycles(choose)
 
     def _cycles(self, choose: Callable[[list[str]], list[str]]) -> float | None:
         """Run cycles, one after the other, for the nodes that are chosen.
@@ -193,7 +200,8 @@ class Service:
 
     def _failed(self, node: str, error: Exception) -> None:
         backoff = self._backoff(node)
-        pause = backoff.failed(time.monotonic(), getattr(error, "retry_after", None))
+        of_placement = isinstance(error, errors.PLACEMENT_FAILS)  # which no event of the driver's is about
+        pause = backoff.failed(time.monotonic(), getattr(error, "retry_after", None), firm=of_placement)
         self._journal(node).failed(error, backoff.failures, pause)
 
     def _start_round_in(self, seconds: float) -> None:

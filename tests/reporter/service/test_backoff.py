@@ -34,3 +34,13 @@ def test_what_failed_is_due_after_its_pause_and_what_succeeded_at_once() -> None
     assert backoff.succeeded() == 1
     assert backoff.is_due(0)
     assert 8 <= backoff.failed(1000) <= 12, "the pauses start anew"
+
+
+def test_an_interruption_ends_a_pause_that_is_not_firm() -> None:
+    backoff = Backoff(10)
+    backoff.failed(1000)
+    backoff.interrupt()
+    assert backoff.is_due(1000)
+    assert backoff.failed(1000, firm=True) >= 16, "it was the second in a row all the same"
+    backoff.interrupt()
+    assert not backoff.is_due(1000)

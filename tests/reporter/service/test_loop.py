@@ -204,6 +204,29 @@ def test_an_event_makes_a_cycle_within_a_second(placement: RealPlacement, serve:
         eventually(lambda: (driver.count("a"), driver.count("b")) == (2, 3))
 
 
+def test_an_event_ends_the_pause_of_a_node_whose_driver_failed(placement: RealPlacement, serve: Any) -> None:
+    """A hypervisor that is back says so: the next interval need not be waited for."""
+    driver = Nodes("a")
+    driver.broken = {"a"}
+    with serve(driver):
+        eventually(lambda: driver.count("a") == 1)
+        time.sleep(0.2)
+        driver.broken = set()
+        driver.emit_event(InventoryEvent("a", "the hypervisor answers again"))
+        eventually(lambda: vcpus(placement, "a") == 8, seconds=5)
+
+
+def test_an_event_ends_no_pause_for_placements_sake(placement: RealPlacement, serve: Any) -> None:
+    placement.hook = lambda _method, _path: ("503 Service Unavailable", b"")
+    driver = Nodes("a")
+    with serve(driver):
+        eventually(lambda: len(placement.requests) == 1)
+        time.sleep(0.2)
+        driver.emit_event(InventoryEvent("a", "a device came"))
+        time.sleep(0.6)
+        assert len(placement.requests) == 1
+
+
 def test_an_event_that_is_not_about_inventory_is_not_waited_for(serve: Any) -> None:
     driver = Nodes("a")
     with serve(driver):
