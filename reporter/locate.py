@@ -90,13 +90,18 @@ class Locator:
                 memory.refresh_at = memory.read_at + self._refresh_interval()
         # Before it was read: the clock has been set back, and the time of the next reading means nothing.
         is_due = not memory.read_at <= now < memory.refresh_at
-        if previous is None or previous.root_uuid != root.uuid or is_due:
-            previous = None
+        is_full = previous is None or previous.root_uuid != root.uuid or is_due
+        if is_full:
             self.context.names.ask_again()
-            memory.read_at, memory.refresh_at = now, now + self._refresh_interval()
         memory.snapshot = read_snapshot(
-            self.context.client, root.uuid, previous, self.context.executor, self.progress
+            self.context.client,
+            root.uuid,
+            None if is_full else previous,
+            self.context.executor,
+            self.progress,
         )
+        if is_full:  # one that failed is still due
+            memory.read_at, memory.refresh_at = now, now + self._refresh_interval()
         return memory.snapshot
 
     def _refresh_interval(self) -> float:

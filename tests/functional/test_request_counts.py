@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from provider_tree import ProviderTree
+from reporter.placement.errors import Unavailable
 from tests.functional.drivers import TreeDriver, host_tree
 from tests.functional.reporting import assert_is, reporter_for
 
@@ -111,6 +112,23 @@ def test_everything_is_read_again_now_and_then(
         assert aggregate not in reporter.sync_once("node", dry_run=True).current.provider("node").aggregates
         later = time.time() + 150
         monkeypatch.setattr("time.time", lambda: later)
+        assert aggregate in reporter.sync_once("node", dry_run=True).current.provider("node").aggregates
+
+
+def test_a_full_reading_that_fails_is_made_by_the_next_cycle(
+    placement: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = TreeDriver(tree_of(2))
+    aggregate = "55555555-5555-4555-8555-555555555555"
+    with reporter_for(driver, placement.url, tmp_path, full_refresh_interval=100.0) as reporter:
+        reporter.sync_once("node")
+        placement.request("PUT", f"/resource_providers/{driver.uuid}/aggregates", [aggregate], version="1.18")
+        later = time.time() + 150
+        monkeypatch.setattr("time.time", lambda: later)
+        placement.hook = lambda _method, path: ("503 Down", b"") if path.endswith("/traits") else None
+        with pytest.raises(Unavailable):
+            reporter.sync_once("node", dry_run=True)
+        placement.hook = None
         assert aggregate in reporter.sync_once("node", dry_run=True).current.provider("node").aggregates
 
 
