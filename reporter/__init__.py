@@ -3,14 +3,14 @@
     import drivers, reporter
 
     placement = reporter.connect(cloud="mycloud")
-    print(reporter.read_tree(placement, "compute-1"))
-
     driver = drivers.load_driver("host", reporter.load_config())
     driver.init_host("compute-1")
     with reporter.Reporter(driver, placement, "/var/lib/my-tool") as mine:
-        for change in mine.diff("compute-1").changes:
-            print(change)
-        mine.sync("compute-1")
+        for node in mine.nodes():
+            for change in mine.diff(node).changes:
+                print(change)
+            mine.sync(node)
+            print(reporter.read_tree(placement, node).data(node))
 
 Nothing is global: several Placements, drivers and state directories go side by side, in several threads.
 """

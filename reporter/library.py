@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from provider_tree.lint import is_uuid
 from reporter import auth
 from reporter.placement import errors
 from reporter.placement.client import PlacementClient
@@ -54,16 +55,18 @@ def read_tree(
 
     1 request by uuid, 2 by name, and 3 a provider, several at once.
 
-    :param name_or_uuid: of any provider of the tree
+    :param name_or_uuid: of any provider of the tree; what can be both is a uuid
     :raises reporter.placement.errors.NotFound: there is no such provider
     :raises reporter.placement.errors.PlacementError: see that module
     """
-    found = placement.find_provider(name_or_uuid)
-    uuid = found.uuid if found is not None else name_or_uuid
     with ThreadPoolExecutor(connections, thread_name_prefix="placement") as executor:
-        tree = read_snapshot(placement, uuid, None, executor).tree
-    if not len(tree):
-        raise errors.NotFound(
-            f"Placement has no provider {name_or_uuid}", "check the name, and which Placement it is"
-        )
-    return tree
+        if is_uuid(name_or_uuid):
+            tree = read_snapshot(placement, name_or_uuid, None, executor).tree
+            if len(tree):
+                return tree
+        found = placement.find_provider(name_or_uuid)
+        if found is not None:
+            return read_snapshot(placement, found.uuid, None, executor).tree
+    raise errors.NotFound(
+        f"Placement has no provider {name_or_uuid}", "check the name, and which Placement it is"
+    )

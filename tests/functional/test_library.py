@@ -1,0 +1,62 @@
+"""The library, as a program that is not our command line uses it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import reporter
+from reporter.placement.errors import NotFound
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+(EXAMPLE,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_example_of_the_readme_works(placement: Any, tmp_path: Path, capsys: Any) -> None:
+    code = EXAMPLE.replace('cloud="mycloud"', f"url={placement.url!r}").replace("/var/lib", str(tmp_path))
+    assert placement.url in code
+    assert str(tmp_path) in code
+    exec(compile(code, str(README), "exec"), {})
+    printed = capsys.readouterr().out
+    assert "add VCPU total" in printed
+    assert "COMPUTE_NODE" in printed.splitlines()[-1]
+
+
+def test_the_package_shows_the_same_example() -> None:
+    indented = re.sub("^(?=.)", "    ", EXAMPLE, flags=re.MULTILINE)
+    assert indented in (reporter.__doc__ or "")
+
+
+def test_a_tree_is_read_by_any_of_its_names_and_uuids(placement: Any) -> None:
+    root = placement.add_provider("host")
+    child = placement.add_provider("gpu", root)
+    placement.set_inventory(child, {"VGPU": 4})
+    client = reporter.connect(url=placement.url)
+    for known, requests in ((root, 1), ("host", 2), (child, 1), ("gpu", 2)):
+        placement.requests.clear()
+        tree = reporter.read_tree(client, known)
+        assert [each.name for each in tree.providers()] == ["host", "gpu"]
+        assert tree.provider("gpu").inventory["VGPU"]["total"] == 4
+        assert len(placement.requests) == requests + 2 * 3
+
+
+def test_a_uuid_may_be_the_name_of_another(placement: Any) -> None:
+    """As Ironic's nodes are named."""
+    name = "5c7e0c3e-0f0c-4c8a-9d0b-6a4f0e1d7a52"
+    placement.add_provider(name)
+    assert len(reporter.read_tree(reporter.connect(url=placement.url), name)) == 1
+
+
+@pytest.mark.parametrize("unknown", ["compute-1", "5c7e0c3e-0f0c-4c8a-9d0b-6a4f0e1d7a52"])
+def test_what_placement_does_not_have_is_not_found(placement: Any, unknown: str) -> None:
+    with pytest.raises(NotFound, match=f"has no provider {unknown}"):
+        reporter.read_tree(reporter.connect(url=placement.url), unknown)
+
+
+def test_one_placement_is_named_in_one_way() -> None:
+    for given in ({}, {"cloud": "a", "url": "http://127.0.0.1"}):
+        with pytest.raises(TypeError, match="exactly one"):
+            reporter.connect(**given)
