@@ -12,11 +12,12 @@ import stat
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from drivers.errors import Absent, DriverOptionError, HostReadError
-from drivers.root import HostRoot
+from drivers.root import HostRoot, unreadable
 from provider_tree.source import Source
 
 GIB = 1 << 30
@@ -239,13 +240,24 @@ def read_image_cache(settings: DiskSettings, root: HostRoot) -> int:
     """Return how many bytes the files of the image cache take on the disk.
 
     0 where the cache lies on another file system than the guests' disks, or does not exist. Files that go
-    while they are counted make it 0 as well: the next cycle knows better.
+    while they are counted take nothing.
+
+    :raises HostReadError: it is there but cannot be read
     """
     directory = root.locate(f"{settings.instances_path}/{settings.cache_subdirectory}")
     try:
         if root.locate(settings.instances_path).stat().st_dev != directory.stat().st_dev:
             return 0
-        found = [entry.stat() for entry in directory.iterdir()]
-    except OSError:
+        return sum(map(_taken, directory.iterdir()))
+    except (FileNotFoundError, NotADirectoryError):
         return 0
-    return sum(info.st_blocks * 512 for info in found if stat.S_ISREG(info.st_mode))
+    except OSError as error:
+        raise unreadable(directory, error) from error
+
+
+def _taken(path: Path) -> int:
+    try:
+        info = path.stat()
+    except FileNotFoundError:
+        return 0
+    return info.st_blocks * 512 if stat.S_ISREG(info.st_mode) else 0

@@ -203,6 +203,24 @@ def test_without_a_cache_nothing_of_it_is_reserved(tmp_path):
     assert read_image_cache(settings(cache=True), HostRoot(tmp_path)) == 0
 
 
+def test_a_link_in_the_image_cache_that_leads_nowhere_costs_only_itself(tmp_path):
+    cache = tmp_path / "instances" / "_base"
+    cache.mkdir(parents=True)
+    (cache / "image").write_bytes(b"x" * 100_000)
+    (cache / "gone").symlink_to("nowhere")
+    assert read_image_cache(settings(cache=True), HostRoot(tmp_path)) >= 100_000
+
+
+def test_an_image_cache_that_cannot_be_read_is_not_an_empty_one(public_dir, unprivileged):
+    cache = public_dir / "instances" / "_base"
+    cache.mkdir(parents=True)
+    (cache / "image").write_bytes(b"x")
+    for mode in (0, 0o444):
+        cache.chmod(mode)
+        with unprivileged(), pytest.raises(HostReadError, match=r"_base.*Permission denied"):
+            read_image_cache(settings(cache=True), HostRoot(public_dir))
+
+
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system at /dev/shm")
 def test_a_cache_on_another_file_system_takes_nothing(tmp_path):
     subdirectory = os.path.relpath("/dev/shm", tmp_path)
