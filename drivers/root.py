@@ -129,11 +129,17 @@ class HostRoot:
             return []
 
     def exists(self, name: str) -> bool:
-        """Tell whether there is a file or directory of that name."""
+        """Tell whether there is a file or directory of that name.
+
+        :raises HostReadError: that cannot be told
+        """
         try:
-            return self.locate(name).exists()
-        except Absent:
+            self.locate(name).stat()
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError as error:
+            raise unreadable(self.path / name.lstrip("/"), error) from error
+        return True
 
     def read_link(self, name: str) -> str:
         """Return what a symbolic link points to, as it is written there.

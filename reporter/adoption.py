@@ -148,10 +148,11 @@ def _check_unused(client: PlacementClient, providers: Iterable[ProviderSummary])
 
 
 def _known(state: StateDirectory, node: str) -> Ledger:
-    if not state.node_file(node, "ledger").exists():
-        known = ", ".join(state.nodes()) or "none"
+    known = state.nodes()
+    if node not in known:
         raise ReporterError(
-            f"nothing is known of node {node}; known: {known}", "check the name and --state-dir"
+            f"nothing is known of node {node}; known: {', '.join(known) or 'none'}",
+            "check the name and --state-dir",
         )
     return load_ledger(state, node)
 

@@ -34,6 +34,7 @@ def choose_path(root: HostRoot, configured: str | None, instances_path: str) -> 
     """Return the directory whose file system counts: the configured one, else Nova's if it is there, else /.
 
     :raises DriverOptionError: the configured directory does not exist
+    :raises HostReadError: whether it does cannot be told
     """
     if configured is not None:
         if not root.exists(configured):

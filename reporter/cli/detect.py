@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drivers.errors import DriverError
@@ -18,12 +17,13 @@ if TYPE_CHECKING:
 
 def detect(arguments: argparse.Namespace) -> int:
     """Print them."""
-    sysroot = Path(arguments.sysroot or "/")
-    if not any((sysroot / name).is_dir() for name in ("proc", "sys")):
+    sysroot = arguments.sysroot or "/"
+    root = HostRoot(sysroot)
+    if not any(root.exists(name) for name in ("proc", "sys")):
         raise DriverError(
             f"{sysroot} has neither proc nor sys", "--sysroot takes a directory with copies of /proc and /sys"
         )
-    document = facts_document(read_facts(HostRoot(sysroot)))
+    document = facts_document(read_facts(root))
     if arguments.format == "text":
         print_outline(outline_facts(document))
         for warning in document["warnings"]:

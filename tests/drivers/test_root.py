@@ -43,6 +43,9 @@ def test_what_cannot_be_read_is_not_absent(
     (public_dir / "proc/secret").chmod(0)
     with unprivileged(), pytest.raises(HostReadError, match=r"cannot read .*/proc/secret: Permission denied"):
         HostRoot(public_dir).find_text("proc/secret")
+    (public_dir / "proc").chmod(0)
+    with unprivileged(), pytest.raises(HostReadError, match=r"cannot read .*/proc/secret: Permission denied"):
+        HostRoot(public_dir).exists("proc/secret")
 
 
 def test_a_directory_is_not_read_as_a_file(tmp_path: Path) -> None:

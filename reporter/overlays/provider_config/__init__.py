@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reporter.errors import ConfigurationError
-from reporter.overlays.provider_config.files import ProviderFiles, Signature
+from reporter.overlays.provider_config.files import ProviderFiles, Signature, is_file
 from reporter.overlays.provider_config.merging import Addition, resolve, strip
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class ProviderConfigOverlay:
         """
         self._refresh()
         warnings = list(self._files.warnings)
-        if self._directory.is_file():
+        if is_file(self._directory):
             option = f"[compute] provider_config_location = {self._directory}"
             warnings.append(f"{option} is a file: name its directory; nothing is read")
         if self._broken is not None:

@@ -65,6 +65,14 @@ class ProviderFiles:
         return cls(tuple(configs.values()), tuple(warnings))
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a file of that name; no where it cannot be told."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
+
+
 def _is_provider_file(name: str) -> bool:
     return name.endswith(".yaml") and not name.startswith(".")
 

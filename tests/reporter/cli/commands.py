@@ -36,6 +36,7 @@ class Result:
         assert len(lines) == 2, self.err
         assert lines[0].startswith("error: "), self.err
         assert lines[1].startswith("hint: "), self.err
+        assert "this is a defect: please report" not in lines[1], "nobody thought of it"
         for word in words:
             assert word in self.err, self.err
 

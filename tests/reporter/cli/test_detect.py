@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tests.machines.builders import numa_node, pci_device, write, x86
@@ -49,3 +51,13 @@ def test_this_machine_needs_no_configuration(cli: Cli) -> None:
 def test_a_directory_that_is_no_machine(cli: Cli, tmp_path: Path) -> None:
     cli("detect", "--sysroot", str(tmp_path)).assert_explained(str(tmp_path))
     cli("detect", "--sysroot", str(tmp_path / "absent")).assert_explained("absent")
+
+
+def test_a_machine_that_may_not_be_looked_at(
+    cli: Cli, public_dir: Path, unprivileged: Callable[[], AbstractContextManager[None]]
+) -> None:
+    x86(public_dir / "machine")
+    (public_dir / "machine").chmod(0)
+    with unprivileged():
+        found = cli("detect", "--sysroot", str(public_dir / "machine"))
+    found.assert_explained("machine/proc: Permission denied")

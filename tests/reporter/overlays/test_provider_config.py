@@ -360,6 +360,22 @@ class TestChanges:
         assert overlay.apply(tree, "node") == []
         assert tree.has_traits("node", ["CUSTOM_D"])
 
+    def test_directory_that_can_no_longer_be_reached(
+        self, public_dir: Path, unprivileged: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        directory = public_dir / "nova" / "provider_config"
+        directory.mkdir(parents=True)
+        text = entry("name: node", traits="CUSTOM_A")
+        (directory / "a.yaml").write_text(f"meta: {{schema_version: '1.0'}}\nproviders:\n{text}")
+        overlay = overlay_on(directory)
+        overlay.apply(host(), "node")
+        directory.parent.chmod(0)
+        tree = host()
+        with unprivileged():
+            (warning,) = overlay.apply(tree, "node")
+        assert "Permission denied" in warning
+        assert "CUSTOM_A" in tree.provider("node").traits
+
 
 class TestEveryCycle:
     def test_custom_class_on_a_provider_that_the_driver_does_not_write(self, files: Files) -> None:
