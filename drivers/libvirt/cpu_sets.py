@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from drivers.cpu_list import format_cpu_list
 from drivers.errors import DriverOptionError
 from provider_tree.source import Source
 
@@ -169,13 +170,7 @@ def cpu_totals(sets: CpuSets) -> dict[str, Source]:
 
 def format_cpus(cpus: Collection[int]) -> str:
     """Return CPUs as a list of ranges, e.g. ``0-2,8``; ``none`` where there is none."""
-    ranges: list[list[int]] = []
-    for cpu in sorted(cpus):
-        if ranges and ranges[-1][1] == cpu - 1:
-            ranges[-1][1] = cpu
-        else:
-            ranges.append([cpu, cpu])
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges) or "none"
+    return format_cpu_list(cpus) or "none"
 
 
 def _cpus(cpus: Collection[int]) -> str:

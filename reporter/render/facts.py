@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from drivers.cpu_list import format_cpu_list
 from reporter.render.outline import Entry, Span, line
 
 _UNKNOWN = Span("unknown", "warning")
@@ -27,7 +28,7 @@ def _cpu(document: Mapping[str, Any]) -> list[Entry]:
     return [
         _fact("model", document.get("cpu_model")),
         _fact("architecture", document.get("arch")),
-        _fact("online CPUs", None if online is None else f"{len(online)} ({ranges(online)})"),
+        _fact("online CPUs", None if online is None else f"{len(online)} ({format_cpu_list(online)})"),
         _fact("cores", document["cores"]),
         _fact("sockets", document["sockets"]),
         _fact("hyperthreading", None if smt is None else "on" if smt else "off"),
@@ -44,7 +45,7 @@ def _numa(nodes: Mapping[str, Mapping[str, Any]] | None) -> Iterator[Entry]:
         yield line(
             f"node {number}",
             below=[
-                _fact("CPUs", ranges(node["cpus"]) or "none"),
+                _fact("CPUs", format_cpu_list(node["cpus"]) or "none"),
                 _fact("memory", _kib(node["memory_kib"])),
                 _fact("huge pages", ", ".join(pages) or "none"),
             ],
@@ -74,14 +75,3 @@ def _known(value: object) -> str:
 
 def _kib(value: int | None) -> str | None:
     return None if value is None else f"{value} KiB ({value / 1024**2:.1f} GiB)"
-
-
-def ranges(numbers: Iterable[int]) -> str:
-    """``0-3,8`` for 0, 1, 2, 3, 8."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ",".join(f"{first}" if first == last else f"{first}-{last}" for first, last in runs)

@@ -14,6 +14,13 @@ def test_a_list_reads_back_as_the_cpus_it_was_made_of(given_cpus: frozenset[int]
     assert parse_cpu_list(format_cpu_list(given_cpus)) == given_cpus
 
 
+@pytest.mark.parametrize(
+    ("numbers", "text"), [([], ""), ([5], "5"), ([0, 1, 2, 3], "0-3"), ([8, 0, 1, 3], "0-1,3,8")]
+)
+def test_a_list_is_as_short_as_can_be(numbers: list[int], text: str) -> None:
+    assert format_cpu_list(numbers) == text
+
+
 @given(cpus, st.sampled_from(["", "\n", " \n", "\0\0\0", "\n\0\0"]))
 def test_space_and_padding_around_a_list_do_not_count(given_cpus: frozenset[int], padding: str) -> None:
     assert parse_cpu_list(format_cpu_list(given_cpus) + padding) == given_cpus

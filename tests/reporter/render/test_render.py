@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +16,6 @@ from reporter.policy import Held
 from reporter.render.changes import outline_reports, summarize
 from reporter.render.documents import reports_document
 from reporter.render.explanations import outline_explanations
-from reporter.render.facts import ranges
 from reporter.render.markdown import reports_markdown
 from reporter.render.outline import line, plain_lines, printable
 from reporter.report import Report
@@ -129,13 +127,6 @@ def test_explanations_say_what_lost() -> None:
         "  traits.X  configuration: nova.conf [DEFAULT] cpu_allocation_ratio",
         "    instead of 4.0  default: Nova's default",
     ]
-
-
-@pytest.mark.parametrize(
-    ("numbers", "text"), [([], ""), ([5], "5"), ([0, 1, 2, 3], "0-3"), ([8, 0, 1, 3], "0-1,3,8")]
-)
-def test_ranges(numbers: list[int], text: str) -> None:
-    assert ranges(numbers) == text
 
 
 @given(st.text())
