@@ -12,12 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import os_traits
-
 from provider_tree import Action, Change, Kind
 from reporter.errors import AdoptionNeeded, IdentityError
 
 if TYPE_CHECKING:
+    from drivers.base import ComputeDriver
     from provider_tree import Provider
     from reporter.placement.client import PlacementClient, ProviderSummary
     from reporter.placement.snapshot import Snapshot
@@ -35,6 +34,15 @@ class Root:
     node: str
     uuid: str
     name_looked_up: bool = False
+
+
+def uuid_told(driver: ComputeDriver, node: str) -> str | None:
+    """The uuid that the host says the node has; None where it does not tell."""
+    try:
+        by_uuid = driver.get_nodenames_by_uuid()
+    except NotImplementedError:
+        return None
+    return next((uuid for uuid, name in by_uuid.items() if name == node), None)
 
 
 def find_root(
@@ -141,8 +149,8 @@ def why_adoption(snapshot: Snapshot, root: Root, ledger: Ledger) -> AdoptionNeed
 
 
 def _whose(provider: Provider) -> str:
-    if getattr(os_traits, "OWNER_NOVA", "OWNER_NOVA") in provider.traits:
+    if "OWNER_NOVA" in provider.traits:
         return "; it is nova-compute's (OWNER_NOVA)"
-    if os_traits.COMPUTE_NODE in provider.traits:
+    if "COMPUTE_NODE" in provider.traits:
         return "; it is a compute node (COMPUTE_NODE)"
     return ""

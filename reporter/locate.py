@@ -39,7 +39,7 @@ class Locator:
             return stored
         is_alone = self.context.driver.get_available_nodes() == [self.node]
         former = former_name(
-            state, self.node, self.uuid_told(), self.context.driver_name if is_alone else None
+            state, self.node, self._uuid_told(), self.context.driver_name if is_alone else None
         )
         if former is None:
             return stored
@@ -53,7 +53,7 @@ class Locator:
         :raises AdoptionNeeded: there is one, and it may not be taken
         :raises IdentityError: what the host says of itself contradicts what Placement has
         """
-        told = self.uuid_told()
+        told = self._uuid_told()
         identity.check_told(ledger, told)
         new_uuid = self.context.driver.new_node_uuid(self.node)
         root = identity.find_root(self.context.client, self.node, ledger, told, new_uuid)
@@ -107,10 +107,5 @@ class Locator:
     def _refresh_interval(self) -> float:
         return self.context.settings.full_refresh_interval * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
 
-    def uuid_told(self) -> str | None:
-        """The uuid that the host says it has."""
-        try:
-            by_uuid = self.context.driver.get_nodenames_by_uuid()
-        except NotImplementedError:
-            return None
-        return next((uuid for uuid, name in by_uuid.items() if name == self.node), None)
+    def _uuid_told(self) -> str | None:
+        return identity.uuid_told(self.context.driver, self.node)

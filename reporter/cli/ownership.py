@@ -8,6 +8,7 @@ from reporter.adoption import adopt as adopt_node
 from reporter.adoption import decommission
 from reporter.adoption import forget as forget_node
 from reporter.cli.wiring import Wiring
+from reporter.identity import uuid_told
 from reporter.render.outline import printable
 from reporter.render.output import print_document, print_text
 
@@ -21,19 +22,10 @@ def adopt(arguments: argparse.Namespace) -> int:
     """Take over the provider of that name; Placement is not written before the next sync."""
     with Wiring(arguments, writing=True) as parts:
         node: str = arguments.named
-        provider = adopt_node(parts.client, parts.state, node, lambda: _uuid_told(parts, node))
+        provider = adopt_node(parts.client, parts.state, node, lambda: uuid_told(parts.driver, node))
     text = f"{provider.name} ({provider.uuid}) is ours from now on; the next sync writes it"
     _print(arguments, text, {"node": arguments.named, "uuid": provider.uuid})
     return 0
-
-
-def _uuid_told(parts: Wiring, node: str) -> str | None:
-    """The uuid that the host says the node has."""
-    try:
-        by_uuid = parts.driver.get_nodenames_by_uuid()
-    except NotImplementedError:
-        return None
-    return next((uuid for uuid, name in by_uuid.items() if name == node), None)
 
 
 def forget(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from provider_tree import Provider, ProviderTree, lint, to_document
 from reporter import cli
 from reporter.cli.wiring import Wiring
 from reporter.errors import ReporterError
+from reporter.identity import uuid_told
 from reporter.progress import ProgressDisplay
 from reporter.render.output import print_document, print_outline
 from reporter.render.tree import outline_tree
@@ -62,16 +63,8 @@ def _update(driver: ComputeDriver, tree: ProviderTree, node: str) -> None:
 
 def _root_uuid(parts: Wiring, node: str) -> str:
     """The uuid that the node has with us, or that the driver gives it, or a new one."""
-    known = load_ledger(parts.state, node).root_uuid or _uuid_told(parts.driver, node)
+    known = load_ledger(parts.state, node).root_uuid or uuid_told(parts.driver, node)
     return known or parts.driver.new_node_uuid(node) or str(uuid.uuid4())
-
-
-def _uuid_told(driver: ComputeDriver, node: str) -> str | None:
-    try:
-        by_uuid = driver.get_nodenames_by_uuid()
-    except NotImplementedError:
-        return None
-    return next((each for each, name in by_uuid.items() if name == node), None)
 
 
 def _of_placement(parts: Wiring, node: str | None, progress: ProgressDisplay) -> ProviderTree:
