@@ -57,12 +57,10 @@ class Merged:
     """The tree that Placement is to have.
 
     :ivar notices: lines for people: what stays although the driver does not want it, what was dropped
-    :ivar root_records_dropped: with ``manage = children``: records that the driver set on the root
     """
 
     tree: ProviderTree
     notices: tuple[str, ...] = ()
-    root_records_dropped: int = 0
 
 
 class ViewCache:
@@ -235,7 +233,7 @@ def keep_root(merged: Merged, current: ProviderTree, root_uuid: str) -> Merged:
     notices = merged.notices
     if dropped:
         notices = (*notices, f"root not ours: {dropped} record{'s' if dropped > 1 else ''}")
-    return Merged(tree, notices, dropped)
+    return Merged(tree, notices)
 
 
 def _is_as_wanted(current: Provider, desired: Provider, traits: frozenset[str]) -> bool:

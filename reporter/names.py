@@ -11,11 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from provider_tree import Change, Kind
+from provider_tree.names import CUSTOM
 
 if TYPE_CHECKING:
     from provider_tree import ProviderTree
-
-_CUSTOM = "CUSTOM_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +105,4 @@ def without_names(tree: ProviderTree, names: Known, current: ProviderTree) -> tu
 
 
 def _is_custom(name: str) -> bool:
-    return name.startswith(_CUSTOM)
+    return name.startswith(CUSTOM)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grp
 import pwd
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from drivers.errors import DriverOptionError
@@ -62,9 +62,8 @@ def check_tpm(settings: TpmSettings, hypervisor: Hypervisor) -> None:
     _check_account("swtpm_group", settings.group, grp.getgrnam)
 
 
-def _check_account(option: str, name: str, find: object) -> None:
+def _check_account(option: str, name: str, find: Callable[[str], object]) -> None:
     try:
-        assert callable(find)
         find(name)
     except KeyError as error:
         raise DriverOptionError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 from drivers.libvirt.capabilities import Capabilities
@@ -113,12 +112,8 @@ def cpu_info(host: Capabilities) -> dict[str, Any]:
             "cores": topology.cores if topology else None,
             "threads": topology.threads if topology else None,
         },
-        "features": _sorted(host.cpu.features),
+        "features": sorted(host.cpu.features),
     }
     if host.cpu.maxphysaddr is not None:
         info["maxphysaddr"] = {"mode": host.cpu.maxphysaddr.mode, "bits": host.cpu.maxphysaddr.bits}
     return info
-
-
-def _sorted(names: Iterable[str]) -> list[str]:
-    return sorted(names)

@@ -21,14 +21,13 @@ from drivers.libvirt.memory_encryption import (
     read_kernel,
     record,
 )
-from drivers.libvirt.parts import Part
+from drivers.libvirt.parts import OWNER, Part
 from drivers.libvirt.telling import Teller
 from drivers.reshape import consumers_of, move_allocations
 from provider_tree.source import Source
 from provider_tree.tree import ProviderTree
 
 LOG = logging.getLogger(__name__)
-OWNER = "OWNER_NOVA"
 
 
 class MemoryEncryptionPart(Part):

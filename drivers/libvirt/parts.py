@@ -13,7 +13,7 @@ order:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from drivers.base import Allocations, Vocabulary
 from drivers.reshape_rules import ReshapeRules
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
     from drivers.libvirt.hypervisor import Hypervisor
     from provider_tree.tree import ProviderTree
+
+
+OWNER: Final = "OWNER_NOVA"
+"""The trait on every provider that Nova 34 reports; its scheduler asks for it."""
 
 
 class Part:

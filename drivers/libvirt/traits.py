@@ -8,12 +8,13 @@ from drivers.libvirt.cpu_traits import FEATURE_TRAITS, cpu_traits
 from drivers.libvirt.device_traits import device_traits
 from drivers.libvirt.firmware import TPM_TRAITS, tpm_of, tpm_traits
 from drivers.libvirt.hypervisor import Hypervisor
+from drivers.libvirt.parts import OWNER
 from drivers.libvirt.settings import Settings
 from provider_tree.names import is_standard_trait
 from provider_tree.source import Source
 
 # Nova 34 marks its compute nodes so; its scheduler asks for the second.
-MARKS = frozenset({"COMPUTE_NODE", "OWNER_NOVA"})
+MARKS = frozenset({"COMPUTE_NODE", OWNER})
 
 # Traits that are ours to set and unset. Of CPU features only those of the table: others (SGX, …) are
 # operators'.

@@ -32,26 +32,17 @@ _DETAIL_LENGTH = 300
 class PlacementError(ReporterError):
     """Any failure of a request to Placement."""
 
-    #: a repetition of the same cycle may succeed
-    transient = False
-
 
 class Unreachable(PlacementError):
     """There was no answer; whether Placement acted is unknown."""
-
-    transient = True
 
 
 class NotPlacement(PlacementError):
     """Something answered that does not speak Placement's API."""
 
-    transient = True
-
 
 class AuthenticationFailed(PlacementError):
     """The credentials or the token were refused."""
-
-    transient = True
 
 
 class Forbidden(PlacementError):
@@ -64,8 +55,6 @@ class TooOld(PlacementError):
 
 class Unavailable(PlacementError):
     """Placement is overloaded or broken just now."""
-
-    transient = True
 
     def __init__(self, what: str, advice: str = "", retry_after: float | None = None) -> None:
         super().__init__(what, advice)
@@ -87,8 +76,6 @@ class Conflict(PlacementError):
 class ConcurrentUpdate(Conflict):
     """Somebody else changed the provider or consumer since it was read."""
 
-    transient = True
-
 
 class InventoryInUse(Conflict):
     """A resource class was to be removed that has allocations."""
@@ -96,8 +83,6 @@ class InventoryInUse(Conflict):
 
 class DuplicateName(Conflict):
     """A provider has that name, or that uuid, already."""
-
-    transient = True
 
 
 class ProviderInUse(Conflict):

@@ -128,15 +128,6 @@ def test_answer_is_told_by_status_and_code(
     caught = failure(response)
     assert type(caught) is kind
     assert "PUT /x" in caught.what
-    # What a cycle that comes again may find mended.
-    again = (
-        errors.Unavailable,
-        errors.NotPlacement,
-        errors.AuthenticationFailed,
-        errors.ConcurrentUpdate,
-        errors.DuplicateName,
-    )
-    assert caught.transient == isinstance(caught, again)
 
 
 def test_message_has_placement_s_words_in_one_line() -> None:
@@ -188,14 +179,13 @@ def test_date_as_a_pause_is_not_told() -> None:
         OSError("no file descriptors"),
     ],
 )
-def test_no_answer_is_unreachable_and_worth_another_cycle(raised: Exception) -> None:
+def test_no_answer_is_unreachable(raised: Exception) -> None:
     def fail(_request: requests.PreparedRequest) -> requests.Response:
         raise raised
 
     client, _ = client_over(fail)
     with pytest.raises(errors.Unreachable) as caught:
         client.list_providers()
-    assert caught.value.transient
     assert caught.value.advice
     assert client.requests_sent == 1
 

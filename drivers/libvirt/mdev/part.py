@@ -18,13 +18,12 @@ from drivers.libvirt.mdev.config import MDEV_OPTIONS, TYPES_OPTION, VGPU, MdevCo
 from drivers.libvirt.mdev.inventory import gpu_totals, record, unavailable_types
 from drivers.libvirt.mdev.node_device import Mdev, MdevParent, parse_mdev, parse_mdev_parent
 from drivers.libvirt.mdev.reshape import move_to_gpus
-from drivers.libvirt.parts import Part
+from drivers.libvirt.parts import OWNER, Part
 from drivers.libvirt.telling import Teller
 from provider_tree.source import Source
 from provider_tree.tree import ProviderTree
 
 LOG = logging.getLogger(__name__)
-OWNER = "OWNER_NOVA"
 _GPU = re.compile(r"pci_[0-9a-f]{4}_[0-9a-f]{2}_[0-9a-f]{2}_[0-7]")
 
 _parse_parent = lru_cache(maxsize=1024)(parse_mdev_parent)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from drivers.errors import DriverOptionError
+from drivers.libvirt.parts import OWNER
 from drivers.libvirt.pci.device import PciDevice
 from drivers.libvirt.pci.spec import DeviceSpec
 from provider_tree.names import (
@@ -18,7 +19,6 @@ from provider_tree.names import (
 )
 
 MANAGED = "COMPUTE_MANAGED_PCI_DEVICE"
-OWNER = "OWNER_NOVA"
 LIVE_MIGRATABLE = "HW_PCI_LIVE_MIGRATABLE"
 ONE_TIME_USE = "HW_PCI_ONE_TIME_USE"
 CLASS_PREFIX = "CUSTOM_PCI_"

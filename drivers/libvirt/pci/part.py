@@ -13,7 +13,7 @@ from drivers.base import Allocations, Vocabulary
 from drivers.errors import DriverOptionError, ReshapeNeeded
 from drivers.libvirt.guests import read_guests
 from drivers.libvirt.hypervisor import Hypervisor
-from drivers.libvirt.parts import Part
+from drivers.libvirt.parts import OWNER, Part
 from drivers.libvirt.pci.assigned import assigned_devices
 from drivers.libvirt.pci.binding import BoundSpec, bind, first_match
 from drivers.libvirt.pci.classes import (
@@ -21,7 +21,6 @@ from drivers.libvirt.pci.classes import (
     LIVE_MIGRATABLE,
     MANAGED,
     ONE_TIME_USE,
-    OWNER,
     configured_classes,
 )
 from drivers.libvirt.pci.device import PciDevice, as_nova_names_it

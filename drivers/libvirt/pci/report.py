@@ -14,8 +14,9 @@ from typing import Any
 
 from drivers.base import Allocations
 from drivers.libvirt import reshape
+from drivers.libvirt.parts import OWNER
 from drivers.libvirt.pci.address import PciAddress
-from drivers.libvirt.pci.classes import CLASS_PREFIX, MANAGED, OWNER
+from drivers.libvirt.pci.classes import CLASS_PREFIX, MANAGED
 from drivers.libvirt.pci.errors import OPTION
 from drivers.libvirt.pci.view import DeviceProvider
 from provider_tree.provider import Provider
