@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import reporter
 from reporter.placement.errors import NotFound
-
-README = Path(__file__).resolve().parents[2] / "README.md"
-(EXAMPLE,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-
-
-def test_the_example_of_the_readme_works(placement: Any, tmp_path: Path, capsys: Any) -> None:
-    code = EXAMPLE.replace('cloud="mycloud"', f"url={placement.url!r}").replace("/var/lib", str(tmp_path))
-    assert placement.url in code
-    assert str(tmp_path) in code
-    exec(compile(code, str(README), "exec"), {})
-    printed = capsys.readouterr().out
-    assert "add VCPU total" in printed
-    assert "COMPUTE_NODE" in printed.splitlines()[-1]
-
-
-def test_the_package_shows_the_same_example() -> None:
-    indented = re.sub("^(?=.)", "    ", EXAMPLE, flags=re.MULTILINE)
-    assert indented in (reporter.__doc__ or "")
 
 
 def test_a_tree_is_read_by_any_of_its_names_and_uuids(placement: Any) -> None:
