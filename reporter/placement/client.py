@@ -135,7 +135,8 @@ class PlacementClient:
 
     def find_provider(self, name: str) -> ProviderSummary | None:
         """The provider of that name."""
-        found = self._list({"name": name})
+        # To Placement an empty name is no filter: it would list all providers of the cloud.
+        found = self._list({"name": name}) if name else []
         return found[0] if found else None
 
     def list_providers(self) -> list[ProviderSummary]:

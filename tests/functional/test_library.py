@@ -30,8 +30,9 @@ def test_a_uuid_may_be_the_name_of_another(placement: Any) -> None:
     assert len(reporter.read_tree(reporter.connect(url=placement.url), name)) == 1
 
 
-@pytest.mark.parametrize("unknown", ["compute-1", "5c7e0c3e-0f0c-4c8a-9d0b-6a4f0e1d7a52"])
+@pytest.mark.parametrize("unknown", ["compute-1", "5c7e0c3e-0f0c-4c8a-9d0b-6a4f0e1d7a52", "", "a&b=c"])
 def test_what_placement_does_not_have_is_not_found(placement: Any, unknown: str) -> None:
+    placement.add_provider("node")
     with pytest.raises(NotFound, match=f"has no provider {unknown}"):
         reporter.read_tree(reporter.connect(url=placement.url), unknown)
 
