@@ -87,6 +87,8 @@ def _of_provider(provider: Provider, known: Collection[str]) -> Iterator[Finding
         yield finding("name", f"must have 1 to {MAX_NAME} characters, has {len(provider.name)}")
     if not is_uuid(provider.uuid):
         yield finding("uuid", f"{provider.uuid!r} is not a uuid")
+    elif provider.uuid != str(UUID(provider.uuid)):
+        yield finding("uuid", f"{provider.uuid!r} is {UUID(provider.uuid)} to Placement: write it so")
     for trait in sorted(provider.traits):
         if not is_trait(trait) and trait not in known:
             yield finding(f"traits.{trait}", unknown_name(trait))
@@ -176,8 +178,10 @@ def unknown_name(name: str) -> str:
 
 def is_uuid(text: object) -> bool:
     """Whether Placement would take a text for a uuid."""
+    if not isinstance(text, str):
+        return False
     try:
-        UUID(str(text))
+        UUID(text)
     except ValueError:
         return False
     return True

@@ -1,4 +1,5 @@
 import math
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -124,6 +125,7 @@ def test_names_and_uuids():
     assert found(host(name="h" * 201)) == [(None, "name", True)]
     assert found(host(name="h" * 200)) == []
     assert found(host(uuid="compute-1")) == [(None, "uuid", True)]
+    assert found(host(uuid=UUID(ROOT))) == [(None, "uuid", True)]
     assert found(host(aggregates=["rack-1", ROOT])) == [(None, "aggregates.rack-1", True)]
     assert found(host({"vcpu": {"total": 1}})) == [("vcpu", None, True)]
     assert found(host({"VCPUS": {"total": 1}})) == [("VCPUS", None, True)]
@@ -131,6 +133,15 @@ def test_names_and_uuids():
         (None, "traits.HW_NEW", True),
         (None, "traits.custom_a", True),
     ]
+
+
+@pytest.mark.parametrize("form", [str.upper, "{{{}}}".format, "urn:uuid:{}".format])
+def test_a_uuid_that_placement_would_write_otherwise_is_refused(form):
+    """It would be created, and not be there under the uuid that it was given."""
+    uuid = "abcdefab-1111-4111-8111-111111111111"
+    (finding,) = lint(host(uuid=form(uuid)))
+    assert (finding.field, finding.refused) == ("uuid", True)
+    assert uuid in finding.message
 
 
 def test_names_that_this_placement_has_are_fine_though_not_standard_here():
