@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -51,8 +51,8 @@ class Change:
     action: Action
     provider: str
     uuid: str
-    before: Any
-    after: Any
+    before: Any = field(hash=False)
+    after: Any = field(hash=False)
     reason: str = ""
     resource_class: str | None = None
     consumer: str | None = None

@@ -105,6 +105,17 @@ def test_the_data_of_changes(tree):
     }
 
 
+def test_changes_are_values(tree):
+    other = tree.copy()
+    other.update_inventory("host", {"VCPU": {"total": 4}})
+    other.update_traits("host", ["COMPUTE_NODE"])
+    other.remove("host_NUMA0")
+    changes = diff(tree, other)
+    assert set(changes) == set(diff(tree, other))
+    assert hash(changes) == hash(diff(tree, other))
+    assert len({*changes, *diff(other, tree)}) == 2 * len(changes)
+
+
 def test_a_field_dropped_is_a_change(tree):
     desired = tree.copy()
     desired.update_inventory("host", {"VCPU": {"total": 8, "allocation_ratio": 4.0}})
