@@ -30,6 +30,7 @@ class ProviderData(NamedTuple):
 class Provider:
     """A resource provider. An update makes another one, so trees share those that did not change.
 
+    :raises ValueError: if the uuid is empty or None
     :ivar generation: Placement's counter of changes; None where it does not know the provider yet
     :ivar inventory: records by resource class, as they were given: Placement's defaults are not filled in
     :ivar resources: sets of assignable resources by class, as Nova's drivers keep them (vPMEM)
@@ -48,6 +49,8 @@ class Provider:
     notes: Mapping[str, Source] = field(default_factory=FrozenDict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not self.uuid:
+            raise ValueError(f"Provider {self.name} has no uuid")
         put = object.__setattr__
         if not isinstance(self.inventory, FrozenDict):
             put(self, "inventory", frozen_records(self.inventory))

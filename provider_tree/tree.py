@@ -47,7 +47,7 @@ class ProviderTree(ReadableTree):
     def new_root(self, name: str, uuid: str, generation: int | None = None) -> str:
         """Add a provider without a parent and return its uuid.
 
-        :raises ValueError: if the uuid or the name is taken
+        :raises ValueError: if the uuid or the name is taken, or there is no uuid
         """
         with self.lock:
             self._forest.add(Provider(uuid, name, generation))

@@ -52,6 +52,15 @@ class TestNamesAndUuids:
         third = tree.new_child("gpu0", "host")
         assert len({first, second, third}) == 3
 
+    @pytest.mark.parametrize("nothing", [None, ""])
+    def test_a_provider_without_a_uuid_is_refused(self, tree, nothing):
+        before = tree.copy()
+        with pytest.raises(ValueError, match="other has no uuid"):
+            tree.new_root("other", nothing)
+        with pytest.raises(ValueError, match="other has no uuid"):
+            tree.populate_from_iterable([{"name": "other", "uuid": nothing}])
+        assert tree == before
+
     def test_a_parent_whose_uuid_is_no_uuid_can_have_children(self):
         tree = ProviderTree()
         tree.new_root("host", "host")
