@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +50,8 @@ _PAUSE = 0.05  # seconds; doubled at each attempt, jittered: at most 1.6 s, a st
 class Reporter:
     """Reports the nodes of one driver to one Placement.
 
-    One cycle at a time; several Reporters, each with a state directory of its own, go side by side.
+    Safe to use from several threads: there is one cycle at a time, and the others wait. Several Reporters,
+    each with a state directory of its own, go side by side.
 
     :param driver: its ``init_host`` has been called
     :param state: the state directory, or its path
@@ -78,6 +80,7 @@ class Reporter:
             executor=self._executor,
         )
         self._memories: dict[str, NodeMemory] = {}
+        self._one_cycle = threading.RLock()
 
     def __enter__(self) -> Self:
         return self
@@ -105,7 +108,7 @@ class Reporter:
 
         :raises reporter.errors.StateLocked: another process writes from this state directory
         """
-        with self.state.lock():
+        with self._one_cycle, self.state.lock():
             return self.sync_once(node, adopt=adopt, force=force)
 
     def sync_once(
@@ -133,8 +136,14 @@ class Reporter:
         :raises reporter.errors.ReporterError: see reporter.errors and reporter.placement.errors
         :raises drivers.errors.DriverError: the driver cannot tell what the host has
         """
-        memory = self._memories.setdefault(node, NodeMemory.with_interval(self.settings.interval))
         mode = Mode(dry_run=dry_run, adopt=adopt, force=force, service=service)
+        with self._one_cycle:
+            return self._until_not_overtaken(node, mode, saved, progress)
+
+    def _until_not_overtaken(
+        self, node: str, mode: Mode, saved: SavedPlan | None, progress: Progress | None
+    ) -> Report:
+        memory = self._memories.setdefault(node, NodeMemory.with_interval(self.settings.interval))
         sent_before = self.client.requests_sent
         attempt = 1
         while True:
@@ -144,7 +153,7 @@ class Reporter:
             except _OVERTAKEN as error:
                 if isinstance(error, errors.DuplicateName):
                     cycle.explain_duplicate()
-                if attempt == _ATTEMPTS or (force and isinstance(error, _IN_USE)):
+                if attempt == _ATTEMPTS or (mode.force and isinstance(error, _IN_USE)):
                     raise
                 if attempt >= _ATTEMPTS_AT_ONCE and cycle.used_reshaper_for_inventories:
                     mode = replace(mode, one_by_one=True)

@@ -335,6 +335,24 @@ def test_two_reporters_of_one_node_with_the_same_wishes(placement: Any, tmp_path
     assert "gpu1" not in placement.tree()
 
 
+def test_one_reporter_in_several_threads(placement: Any, tmp_path: Path) -> None:
+    driver = TreeDriver(host_tree("gpu0"))
+    with reporter_for(driver, placement.url, tmp_path, connections=2) as reporter:
+
+        def sync() -> None:
+            for total in range(10, 14):
+                driver.tree.update_inventory("gpu0", {"VGPU": {"total": total}})
+                assert reporter.sync("node").applied
+
+        def diff() -> None:
+            for _ in range(4):
+                assert not reporter.diff("node").applied
+
+        in_threads(sync, diff, sync, diff)
+        assert not reporter.sync("node").changes
+    assert_is(placement, driver.tree)
+
+
 class Writer:
     """Reads and writes one kind of record of some providers again and again, as another service does.
 
