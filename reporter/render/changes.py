@@ -78,7 +78,7 @@ def _outline_report(report: Report, requests: bool) -> Iterator[Entry]:
         yield line(
             Span(f"{report.node}: held back", "warning"),
             Span(_what_force_does(report.held), "faint"),
-            below=[line(*_spans(each.change), Span(f": {each.why}", "warning")) for each in report.held],
+            below=[_held(each, report.root_uuid) for each in report.held],
         )
     for notice in report.notices:
         yield line(Span("note: ", "warning"), f"{report.node}: {notice}")
@@ -90,6 +90,13 @@ def _outline_report(report: Report, requests: bool) -> Iterator[Entry]:
             report.adoption.what,
             below=[line(report.adoption.advice)],
         )
+
+
+def _held(held: Held, root_uuid: str) -> Entry:
+    """A change that is not made; which provider it is of, where that is not the node itself."""
+    change = held.change
+    whose = [] if change.uuid == root_uuid else [Span(f"{change.provider}: ", "name")]
+    return line(*whose, *_spans(change), Span(f": {held.why}", "warning"))
 
 
 def _what_force_does(held: Iterable[Held]) -> str:

@@ -94,6 +94,13 @@ def test_what_is_held_says_why_and_counts() -> None:
     ]
 
 
+def test_what_is_held_names_the_provider_that_it_is_of() -> None:
+    """Several devices go, and all are in use: each says which one it is."""
+    changes = diff(tree(child_below=ROOT), tree())
+    lines = text(report([], held=[Held(each, "in use: 1 VGPU") for each in changes]))
+    assert lines[1] == "  child: - provider, under node: in use: 1 VGPU"
+
+
 def test_adoption_is_announced() -> None:
     lines = text(report([], adoption=AdoptionNeeded("it is nova-compute's", "sync --adopt")))
     assert "sync will ask for --adopt: it is nova-compute's" in lines
