@@ -12,6 +12,7 @@ from reporter.state.ledger import Ledger, load_ledger, save_ledger
 
 if TYPE_CHECKING:
     from reporter.placement.client import PlacementClient, ProviderSummary
+    from reporter.settings import Manage
     from reporter.state.directory import StateDirectory
 
 
@@ -77,19 +78,22 @@ def forget(state: StateDirectory, node: str) -> None:
     state.delete_node(node)
 
 
-def decommission(client: PlacementClient, state: StateDirectory, node: str) -> Decommissioned:
+def decommission(
+    client: PlacementClient, state: StateDirectory, node: str, *, manage: Manage = "tree"
+) -> Decommissioned:
     """Delete a node's providers that are ours, children first, and forget it.
 
-    A root that is not ours (``[reporter] manage = children``) stays. Nothing is deleted if anything of ours
-    is allocated, or if others keep a provider below one of ours. What was interrupted goes on.
-    The caller holds ``state.lock()``.
+    Nothing is deleted if anything of ours is allocated, or if others keep a provider below one of ours. What
+    was interrupted goes on. The caller holds ``state.lock()``.
 
+    :param manage: ``children``: the root stays, also one that was ours before
     :raises reporter.errors.ReporterError: in use, or not ours
     """
     stored = _known(state, node)
     listing = {each.uuid: each for each in client.list_tree(stored.root_uuid)} if stored.root_uuid else {}
-    ours = {uuid: each for uuid, each in listing.items() if is_ours(stored, each)}
-    _check_root(stored, listing, ours)
+    ours = {uuid: each for uuid, each in listing.items() if is_ours(stored, each, manage)}
+    if manage == "tree":
+        _check_root(stored, listing, ours)
     foreign = sorted(
         each.name for each in listing.values() if each.uuid not in ours and _below(each, ours, listing)
     )
@@ -110,8 +114,13 @@ def decommission(client: PlacementClient, state: StateDirectory, node: str) -> D
     return Decommissioned(node, tuple(deleted))
 
 
-def is_ours(ledger: Ledger, provider: ProviderSummary) -> bool:
-    """Whether we made the provider, or the operator gave it to us as a root."""
+def is_ours(ledger: Ledger, provider: ProviderSummary, manage: Manage) -> bool:
+    """Whether we made the provider, or the operator gave it to us as a root.
+
+    With ``manage = children`` no root is ours, whatever it was before.
+    """
+    if manage == "children" and provider.uuid == ledger.root_uuid:
+        return False
     entry = ledger.entry(provider.uuid)
     made = entry is not None and entry.created and provider.generation >= entry.generation
     return made or (ledger.adopted and provider.uuid == ledger.root_uuid)

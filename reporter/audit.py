@@ -20,7 +20,6 @@ from reporter.state.ledger import Ledger, load_ledger
 
 if TYPE_CHECKING:
     from provider_tree import Finding, Provider
-    from reporter.placement.client import PlacementClient
     from reporter.report import Report
     from reporter.state.directory import StateDirectory
     from reporter.sync import Reporter
@@ -66,7 +65,7 @@ def audit(
         except (IdentityError, InvalidWish, DriverError) as error:
             findings.append(_failing(reporter.state, node, error))
     present = {*nodes, *reporter.nodes(refresh=False)}
-    strays = stray_nodes(reporter.client, reporter.state, present, roots, orphan_days, now)
+    strays = stray_nodes(reporter, present, roots, orphan_days, now)
     return [*strays, *findings]
 
 
@@ -87,8 +86,7 @@ def _failing(state: StateDirectory, node: str, error: ExplainedError) -> AuditFi
 
 
 def stray_nodes(
-    client: PlacementClient,
-    state: StateDirectory,
+    reporter: Reporter,
     present: Collection[str],
     roots: Collection[str | None],
     orphan_days: float,
@@ -98,12 +96,13 @@ def stray_nodes(
 
     :param present: the driver's nodes; ``roots``, the uuids of their roots (a host may have been renamed)
     """
+    client, state, manage = reporter.client, reporter.state, reporter.settings.manage
     known = {load_ledger(state, node).root_uuid for node in present}
     for node in state.nodes():
         ledger = load_ledger(state, node)
         if node in present or ledger.root_uuid is None or ledger.root_uuid in {*roots, *known}:
             continue
-        ours = [each for each in client.list_tree(ledger.root_uuid) if is_ours(ledger, each)]
+        ours = [each for each in client.list_tree(ledger.root_uuid) if is_ours(ledger, each, manage)]
         if not ours:
             continue
         days = (now - _last_reported(state, node)) / 86400

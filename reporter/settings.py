@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from oslo_config.cfg import ConfigOpts
 
 
+Manage = Literal["tree", "children"]
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The options of ``[reporter]`` that a cycle needs, with their defaults.
@@ -28,7 +31,7 @@ class Settings:
     """
 
     owner_trait: str = "CUSTOM_OWNER_PLACEMENT_REPORTER"
-    manage: Literal["tree", "children"] = "tree"
+    manage: Manage = "tree"
     reshape: Literal["always", "startup", "never"] = "always"
     atomic: Literal["auto", "off"] = "auto"
     max_shrink_percent: float = 50.0

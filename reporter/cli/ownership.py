@@ -34,7 +34,8 @@ def forget(arguments: argparse.Namespace) -> int:
     deleted: tuple[str, ...] = ()
     with Wiring(arguments, writing=True) as parts:
         if arguments.delete:
-            deleted = decommission(parts.client, parts.state, node).deleted
+            manage = parts.settings.manage
+            deleted = decommission(parts.client, parts.state, node, manage=manage).deleted
         else:
             forget_node(parts.state, node)
     text = f"{node} is forgotten; what Placement has of it stays"

@@ -177,6 +177,22 @@ def test_beside_nova_only_our_children_go(placement: Any, state: StateDirectory)
     assert {each["uuid"] for each in placement.tree().values()} == {root, theirs}
 
 
+@pytest.mark.parametrize("adopted", [True, False])
+def test_root_that_was_ours_before_it_became_nova_s_stays(
+    placement: Any, state: StateDirectory, driver: TreeDriver, adopted: bool
+) -> None:
+    """[reporter] manage was tree, and is children since nova-compute runs on the host."""
+    if adopted:
+        placement.add_provider("node", uuid_=driver.uuid)
+    with reporter_for(driver, placement.url, state.path) as reporter:
+        reporter.sync("node", adopt=True)
+    placement.allocate({str(driver.uuid): {"VCPU": 1}})
+    root = placement.tree()["node"]
+    done = decommission(client_for(placement.url), state, "node", manage="children")
+    assert done.deleted == ("numa0-gpu", "numa1-gpu", "numa0", "numa1")
+    assert placement.tree() == {"node": root}
+
+
 def test_forgotten_node_stays_and_needs_adoption(
     placement: Any, state: StateDirectory, synced: TreeDriver
 ) -> None:
