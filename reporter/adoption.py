@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reporter.errors import IdentityError, ReporterError
 from reporter.placement import errors
+from reporter.placement.snapshot import read_snapshot
 from reporter.state.ledger import Ledger, load_ledger, save_ledger
 
 if TYPE_CHECKING:
     from reporter.placement.client import PlacementClient, ProviderSummary
     from reporter.settings import Manage
     from reporter.state.directory import StateDirectory
+
+_CONNECTIONS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ def adopt(
     :param told: asks for the uuid that the host says it has
     :raises reporter.errors.IdentityError: there is no such provider, or it is not a root
     """
-    ledger = load_ledger(state, node)
+    ledger = _as_here(client, load_ledger(state, node))
     found = (
         client.find_provider(node) or _find_by_uuid(client, ledger.root_uuid) or _find_by_uuid(client, told())
     )
@@ -89,11 +93,12 @@ def decommission(
     :param manage: ``children``: the root stays, also one that was ours before
     :raises reporter.errors.ReporterError: in use, or not ours
     """
-    stored = _known(state, node)
+    known = _known(state, node)
+    stored = _as_here(client, known)
     listing = {each.uuid: each for each in client.list_tree(stored.root_uuid)} if stored.root_uuid else {}
     ours = {uuid: each for uuid, each in listing.items() if is_ours(stored, each, manage)}
     if manage == "tree":
-        _check_root(stored, listing, ours)
+        _check_root(known, listing, ours)
     foreign = sorted(
         each.name for each in listing.values() if each.uuid not in ours and _below(each, ours, listing)
     )
@@ -112,6 +117,15 @@ def decommission(
         deleted.append(each.name)
     forget(state, node)
     return Decommissioned(node, tuple(deleted))
+
+
+def _as_here(client: PlacementClient, ledger: Ledger) -> Ledger:
+    """The ledger; of one that was written for another Placement, what this one bears out."""
+    if ledger.root_uuid is None or ledger.is_of(client.label):
+        return ledger
+    with ThreadPoolExecutor(_CONNECTIONS) as executor:
+        tree = read_snapshot(client, ledger.root_uuid, None, executor).tree
+    return ledger.valid_for(tree, client.label)
 
 
 def is_ours(ledger: Ledger, provider: ProviderSummary, manage: Manage) -> bool:
@@ -134,7 +148,8 @@ def _check_root(
     entry = ledger.entry(root)
     if root in listing and root not in ours and entry is not None and entry.created:
         raise ReporterError(
-            f"{listing[root].name} ({root}) was made anew by others, or Placement was restored from a backup",
+            f"{listing[root].name} ({root}) was made anew by others, or Placement is another one now, "
+            "or was restored from a backup",
             f"if it is this node's: placement-reporter adopt {ledger.node}, then run this again",
         )
 

@@ -56,7 +56,7 @@ class Cycle:
         root, snapshot = self._locator.find_tree(
             stored, take_name_holder=self.mode.adopt or self.mode.dry_run
         )
-        ledger = identity.with_root(stored, root, self.context.driver_name).valid_for(snapshot.tree)
+        ledger = self._valid(stored, root, snapshot.tree)
         adoption = None
         if self.settings.manage == "tree":
             adoption = identity.why_adoption(snapshot, root, ledger)
@@ -96,7 +96,7 @@ class Cycle:
         stored = self._locator.ledger()
         root = identity.Root(self.node, saved.root_uuid)
         current = self._locator.snapshot(root).tree
-        ledger = identity.with_root(stored, root, self.context.driver_name).valid_for(current)
+        ledger = self._valid(stored, root, current)
         adoption = None
         if self.settings.manage == "tree":
             adoption = identity.why_adoption(Snapshot(root.uuid, current), root, ledger)
@@ -113,6 +113,10 @@ class Cycle:
         ledger = replace(ledger, adopted=ledger.adopted or adoption is not None)
         self._carry_out(stored, ledger, report, wish, exactly=True)
         return replace(report, applied=True, requests_sent=self.client.requests_sent - self._sent_before)
+
+    def _valid(self, stored: Ledger, root: identity.Root, current: ProviderTree) -> Ledger:
+        ledger = identity.with_root(stored, root, self.context.driver_name)
+        return ledger.valid_for(current, self.client.label)
 
     def _check_settings(self, saved: SavedPlan) -> None:
         """What may be written has been decided since the plan was made."""

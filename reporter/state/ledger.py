@@ -3,7 +3,7 @@ back.
 
 An entry counts only while Placement has that uuid at a generation not below the recorded one: a provider
 that was deleted and made again by others starts at 0, and a ledger restored from an old backup describes a
-past.
+past. One that was written for another Placement counts only where everything that we set is there as well.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class Ledger:
     :ivar adopted: the operator gave us a root that we did not make
     :ivar entries: provider uuid → what we set on it
     :ivar driver: name of the driver that reported the node last
+    :ivar placement: label of the Placement that it was written for; empty where that is not known
     """
 
     node: str
@@ -81,16 +82,31 @@ class Ledger:
     adopted: bool = False
     entries: Mapping[str, Entry] = field(default_factory=dict)
     driver: str = ""
+    placement: str = ""
 
-    def valid_for(self, current: ProviderTree) -> Ledger:
-        """The ledger without the entries that Placement contradicts."""
+    def valid_for(self, current: ProviderTree, placement: str) -> Ledger:
+        """The ledger without the entries that Placement contradicts.
+
+        Another Placement may have providers of the same uuids, since hosts and documents tell them: there, or
+        where it goes by another URL now, an entry counts if all that it says we set is there.
+        """
         providers = current.by_uuid()
+        elsewhere = not self.is_of(placement)
         kept = {
             uuid: entry
             for uuid, entry in self.entries.items()
-            if uuid in providers and (providers[uuid].generation or 0) >= entry.generation
+            if uuid in providers
+            and (providers[uuid].generation or 0) >= entry.generation
+            and not (elsewhere and not entry.is_all_in(providers[uuid]))
         }
-        return self if len(kept) == len(self.entries) else replace(self, entries=kept)
+        if len(kept) == len(self.entries) and placement == self.placement:
+            return self
+        adopted = self.adopted and not (elsewhere and self.root_uuid in self.entries.keys() - kept.keys())
+        return replace(self, entries=kept, placement=placement, adopted=adopted)
+
+    def is_of(self, placement: str) -> bool:
+        """Whether it was written for that Placement, as far as is known."""
+        return self.placement in ("", placement)
 
     def entry(self, uuid: str) -> Entry | None:
         """What we set on that provider; None if nothing."""
@@ -243,6 +259,7 @@ def _to_document(ledger: Ledger) -> dict[str, Any]:
         "node": ledger.node,
         "root_uuid": ledger.root_uuid,
         "driver": ledger.driver,
+        "placement": ledger.placement,
         "adopted": ledger.adopted,
         "providers": {
             uuid: {
@@ -264,6 +281,7 @@ def _from_document(document: Mapping[str, Any]) -> Ledger:
         node=document["node"],
         root_uuid=document["root_uuid"],
         driver=document.get("driver", ""),
+        placement=document.get("placement", ""),
         adopted=bool(document["adopted"]),
         entries={
             uuid: Entry(

@@ -24,7 +24,12 @@ from tests.functional.drivers import contents
 MARKER = "CUSTOM_OWNER_PLACEMENT_REPORTER"
 
 
-def client_for(url: str, roles: str = "admin,service", timeout: float | None = 30) -> PlacementClient:
+def client_for(
+    url: str,
+    roles: str = "admin,service",
+    timeout: float | None = 30,
+    label: str = "the Placement of this test",
+) -> PlacementClient:
     """A client as the command line makes it for ``--placement URL``."""
     session = Session(auth=NoAuth(endpoint=url), timeout=timeout)
     return PlacementClient(
@@ -34,7 +39,7 @@ def client_for(url: str, roles: str = "admin,service", timeout: float | None = 3
             endpoint_override=url,
             additional_headers={"X-Auth-Token": "admin", "X-Roles": roles},
         ),
-        label="the Placement of this test",
+        label=label,
     )
 
 

@@ -13,9 +13,11 @@ import pytest
 
 from drivers.base import Vocabulary
 from provider_tree import ProviderTree
-from reporter.errors import AdoptionNeeded, InvalidWish, StateError
+from reporter.adoption import decommission
+from reporter.errors import AdoptionNeeded, InvalidWish, ReporterError, StateError
+from reporter.sync import Reporter
 from tests.functional.drivers import ScriptedDriver, TreeDriver, host_tree
-from tests.functional.reporting import MARKER, assert_is, reporter_for
+from tests.functional.reporting import MARKER, assert_is, client_for, reporter_for
 
 AGGREGATES = sorted(str(uuid.uuid4()) for _ in range(4))
 NEIGHBOURS = {
@@ -244,6 +246,43 @@ def test_ledger_that_is_newer_than_placement_deletes_nothing(placement: Any, tmp
         reporter.sync_once("node", adopt=True)
         # gpu1 had not moved, so it is known as ours; gpu0 might be anybody's.
         assert set(placement.tree()) == {"node", "gpu0"}
+
+
+def test_ledger_of_another_placement_says_nothing_of_same_uuids_here(
+    make_placement: Any, tmp_path: Path
+) -> None:
+    """Tried out on one, then turned to the one where nova-compute has reported the host under its uuid."""
+    first, second = make_placement(), make_placement()
+    driver = TreeDriver(host_tree("gpu0"))
+    root, gpu = str(driver.uuid), driver.tree.provider("gpu0").uuid
+    with reporter_for(driver, first.url, tmp_path) as reporter:
+        reporter.sync("node")
+    for name, parent, uuid_ in (("node", None, root), ("gpu0", root, gpu)):
+        second.add_provider(name, parent, uuid_)
+        for total in range(1, 9):
+            second.set_inventory(uuid_, {"VGPU" if parent else "VCPU": total})
+    second.set_traits(root, "COMPUTE_NODE", "CUSTOM_HOST", "OWNER_NOVA")
+    driver.tree.remove("gpu0")
+    theirs = second.tree()
+    with Reporter(driver, client_for(second.url, label="the second"), tmp_path) as reporter:
+        with pytest.raises(AdoptionNeeded):
+            reporter.sync("node")
+        with pytest.raises(ReporterError, match="another one"):
+            decommission(reporter.client, reporter.state, "node")
+        assert second.tree() == theirs
+        reporter.sync("node", adopt=True)
+    assert second.tree()["gpu0"] == theirs["gpu0"]
+
+
+def test_placement_that_goes_by_another_url_needs_no_adoption(placement: Any, tmp_path: Path) -> None:
+    driver = TreeDriver(host_tree("gpu0"))
+    with reporter_for(driver, placement.url, tmp_path) as reporter:
+        reporter.sync("node")
+    driver.tree.remove("gpu0")
+    with Reporter(driver, client_for(placement.url, label="https"), tmp_path) as reporter:
+        reporter.sync("node")
+        assert set(placement.tree()) == {"node"}
+        assert decommission(reporter.client, reporter.state, "node").deleted == ("node",)
 
 
 def test_child_made_again_by_others_with_our_uuid_is_theirs(placement: Any, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_what_we_brought_is_ours_and_what_was_there_is_not(cycle: Cycle, later: 
         assert entry.aggregates == (ours.aggregates & now.aggregates) | (now.aggregates - had.aggregates)
     # It stands, and a cycle that changes nothing changes nothing.
     written = after(wanted, later)
-    assert settled.valid_for(written) is settled
+    assert settled.valid_for(written, "") is settled
     assert after_cycle(settled, written, written, written) == settled
 
 
@@ -132,7 +132,7 @@ def test_ledger_that_was_written_ahead_covers_what_a_crash_leaves(cycle: Cycle, 
     for request in make_plan(changes, before, wanted, EVERYTHING).requests:
         model.make(request)
         left = model.tree()
-        valid = intent.valid_for(left)
+        valid = intent.valid_for(left, "")
         for now in left.providers():
             entry = valid.entry(now.uuid) or Entry(now.name, 0)
             if now.uuid not in before:
@@ -162,7 +162,7 @@ def test_entry_counts_while_placement_has_the_provider_and_no_older() -> None:
 
     def valid(uuid: str, generation: int) -> bool:
         ledger = Ledger("node", "root", entries={uuid: Entry("x", generation, created=True)})
-        return ledger.valid_for(tree).entry(uuid) is not None
+        return ledger.valid_for(tree, "").entry(uuid) is not None
 
     assert valid("root", 4)
     assert valid("root", 5)
@@ -170,7 +170,7 @@ def test_entry_counts_while_placement_has_the_provider_and_no_older() -> None:
     assert not valid("root", 6)
     assert not valid("gpu", 1)
     assert not valid("gone", 0)
-    assert Ledger("node").valid_for(tree) == Ledger("node")
+    assert Ledger("node").valid_for(tree, "") == Ledger("node")
 
 
 def test_generation_that_is_not_told_is_bounded_by_what_is_known() -> None:

@@ -116,7 +116,7 @@ def test_next_cycle_with_the_same_wish_changes_nothing(
 ) -> None:
     current, ledger, desired = cycle
     tree = merged(*cycle)
-    settled = after_cycle(ledger, current, tree, tree).valid_for(tree)
+    settled = after_cycle(ledger, current, tree, tree).valid_for(tree, "")
     again = driver_view(tree, settled, ViewCache())
     become(again, desired)
     assert not diff(tree, merge(tree, again, settled, NOBODY_S, Covered(), MARKER).tree)
