@@ -303,7 +303,7 @@ def _keep_unowned(
         children = [child for child in current.children(provider.uuid) if child.uuid in stays]
         ours = entry is not None and entry.may_delete(provider)
         if not ours and not covered.whole_provider(provider):
-            stays[provider.uuid] = _without_moved(provider, covered)
+            stays[provider.uuid] = _emptied(_without_moved(provider, covered), entry, owner_trait)
         elif children:
             stays[provider.uuid] = _emptied(_without_moved(provider, covered), entry, owner_trait)
             names = ", ".join(sorted(child.name for child in children))
@@ -351,7 +351,7 @@ def _without_moved(provider: Provider, covered: Covered) -> Provider:
 
 
 def _emptied(provider: Provider, entry: Entry | None, owner_trait: str) -> Provider:
-    """A provider of ours that others still need: without what we set, but for the mark that it is ours."""
+    """A provider that others need: without what we set, but for the mark that it is ours."""
     if entry is None:
         return provider
     return replace(

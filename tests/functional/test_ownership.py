@@ -174,6 +174,29 @@ def test_provider_of_ours_with_a_child_of_others_stays_emptied_until_the_child_i
         assert set(placement.tree()) == {"node"}
 
 
+def test_what_we_set_on_a_neighbour_goes_when_the_driver_no_longer_names_it(
+    placement: Any, tmp_path: Path
+) -> None:
+    """A document named Nova's provider, to add something to it, and then no longer does."""
+    driver = TreeDriver(host_tree())
+    with reporter_for(driver, placement.url, tmp_path) as reporter:
+        reporter.sync_once("node")
+        theirs = add_neighbours(placement, str(driver.uuid))
+        name = "node_0000:84:00.0"
+        driver.tree.new_child(name, "node", uuid=theirs[name]["uuid"])
+        driver.tree.update_inventory(name, {"CUSTOM_LICENCE": {"total": 2}, "FPGA": {"total": 1}})
+        driver.tree.update_traits(name, ["CUSTOM_RACK", "OWNER_NOVA"])
+        driver.tree.update_aggregates(name, [AGGREGATES[1]])
+        reporter.sync_once("node")
+        found = placement.tree()[name]
+        assert found["inventory"].keys() == {"CUSTOM_PCI_10DE_20B0", "CUSTOM_LICENCE", "FPGA"}
+        assert found["aggregates"] == [*AGGREGATES[:2]]
+        driver.tree.remove(name)
+        reporter.sync_once("node")
+        assert neighbours(placement) == theirs
+        assert not reporter.sync_once("node").changes
+
+
 def test_vocabulary_goes_even_when_the_ledger_is_lost(placement: Any, tmp_path: Path) -> None:
     """A driver that unsets what it knows: the traits of its vocabulary go, whoever set them, others stay."""
     driver = TreeDriver(host_tree("gpu0"))
