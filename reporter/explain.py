@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from provider_tree import Provider, ProviderTree
     from reporter.policy import Held
     from reporter.report import Report
+    from reporter.settings import Manage
 
 _OTHERS = Source("placement", "kept from Placement: somebody else set it")
 _BEFORE_US = Source("placement", "kept from Placement: it was there before us")
+_ROOT_NOT_OURS = "kept from Placement: the root is not ours"
 _DEFAULT = Source("default", "Placement's default")
 _MARK = Source("configuration", "[reporter] owner_trait")
 
@@ -43,10 +45,11 @@ class Explanation:
     source: Source
 
 
-def explain(report: Report, driver: str, owner_trait: str) -> list[Explanation]:
+def explain(report: Report, driver: str, owner_trait: str, manage: Manage = "tree") -> list[Explanation]:
     """Every value that Placement is to have for the node, with its origin; providers top-down.
 
     :param driver: its name, for values that it gives no note of
+    :param manage: ``children``: what the driver wants of the root has lost
     """
     told = Teller(report.current, report.desired, report.ledger or Ledger(report.node), driver, owner_trait)
     held = dict(_held_fields(report.held))
@@ -55,9 +58,10 @@ def explain(report: Report, driver: str, owner_trait: str) -> list[Explanation]:
         for field, value in _values(provider):
             source = told.source(provider.uuid, field)
             why = held.get((provider.uuid, field))
-            if why is not None:
-                lost = replace(source, value=told.desired_value(provider.uuid, field))
-                source = Source("placement", f"the change is held: {why}", value).over(lost)
+            if manage == "children" and provider.uuid == report.root_uuid:
+                source = told.kept(provider.uuid, field, value, _ROOT_NOT_OURS)
+            elif why is not None:
+                source = told.kept(provider.uuid, field, value, f"the change is held: {why}")
             explanations.append(Explanation(provider.name, field, value, source))
     return explanations
 
@@ -67,12 +71,20 @@ def _held_fields(held: Iterable[Held]) -> Iterator[tuple[tuple[str, str], str]]:
     for each in held:
         change = each.change
         if change.kind is Kind.INVENTORY:
-            fields = [f"{change.resource_class}.{field}" for field in FIELDS]
+            fields = [f"{change.resource_class}.{field}" for field in _differing(change)]
         elif change.kind.value in _MEMBERS:
             fields = [f"{change.kind}.{item}" for item in {*(change.before or ())} ^ {*(change.after or ())}]
         else:
             fields = ["name"]
         yield from (((change.uuid, field), each.why) for field in fields)
+
+
+def _differing(change: Change) -> list[str]:
+    """The fields of an inventory record that change; all, where it comes or goes."""
+    if not (change.before and change.after):
+        return list(FIELDS)
+    old, new = change.before[change.resource_class], change.after[change.resource_class]
+    return [each for each in FIELDS if not same_value(each, old[each], new[each])]
 
 
 def _values(provider: Provider) -> Iterator[tuple[str, Any]]:
@@ -120,11 +132,13 @@ class Teller:
             return self._of_member(provider, name, item)
         return self._of_name(provider) if name == "name" else self._of_record(provider, name, item)
 
-    def desired_value(self, uuid: str, field: str) -> Any:
-        """What the driver wants; None where it wants nothing."""
-        if uuid not in self.desired:
-            return None
-        return dict(_values(self.desired.provider(uuid))).get(field)
+    def kept(self, uuid: str, field: str, value: Any, why: str) -> Source:
+        """The origin of a value that stays as Placement has it; over the one that is wanted instead."""
+        source = Source("placement", why, value)
+        desired = dict(_values(self.desired.provider(uuid))) if uuid in self.desired else {}
+        if desired.get(field, value) == value:
+            return source
+        return source.over(replace(self.source(uuid, field), value=desired[field]))
 
     @property
     def _driver(self) -> Source:
@@ -145,7 +159,7 @@ class Teller:
             and name in had.inventory
             and same(had.inventory[name], record)
         )
-        return _BEFORE_US if before_us else self._driver
+        return self._theirs(provider) if before_us else self._driver
 
     def _of_member(self, provider: Provider, kind: str, item: str) -> Source:
         if item == self.owner_trait:
@@ -156,7 +170,12 @@ class Teller:
         before_us = (
             had is not None and item in getattr(had, kind) and item not in self._ours(provider.uuid, kind)
         )
-        return _BEFORE_US if before_us else self._driver
+        return self._theirs(provider) if before_us else self._driver
+
+    def _theirs(self, provider: Provider) -> Source:
+        """Of a value that is there, not ours, and left alone by the driver or wanted as well."""
+        entry = self.ledger.entry(provider.uuid)
+        return _OTHERS if entry is not None and entry.created else _BEFORE_US
 
     def _of_name(self, provider: Provider) -> Source:
         had, entry = self._had(provider), self.ledger.entry(provider.uuid)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from provider_tree.errors import ExplainedError
 from reporter.cli.wiring import Wiring
 from reporter.errors import ReporterError
 from reporter.explain import Explanation
 from reporter.explain import explain as explain_report
+from reporter.placement import errors
 from reporter.progress import ProgressDisplay
 from reporter.render.explanations import explanations_document, outline_explanations
 from reporter.render.output import print_document, print_outline
@@ -44,13 +46,25 @@ def is_about(field: str, asked: str) -> bool:
 
 def _of_provider(parts: Wiring, asked: str, progress: ProgressDisplay) -> list[Explanation]:
     seen: list[str] = []
+    failure: ExplainedError | None = None
     for node in parts.nodes:
-        report = parts.reporter.sync_once(node, dry_run=True, progress=progress)
+        try:
+            report = parts.reporter.sync_once(node, dry_run=True, progress=progress)
+        except errors.PLACEMENT_FAILS:
+            raise
+        except ExplainedError as error:
+            failure = failure or error
+            continue
         provider = next((each for each in report.wanted.providers() if asked in (each.name, each.uuid)), None)
         seen += [each.name for each in report.wanted.providers()]
         if provider is not None:
-            explained = explain_report(report, parts.conf.reporter.driver, parts.settings.owner_trait)
+            settings = parts.settings
+            explained = explain_report(
+                report, parts.conf.reporter.driver, settings.owner_trait, settings.manage
+            )
             return [each for each in explained if each.provider == provider.name]
+    if failure is not None:  # it may be of the node that could not be looked at
+        raise failure
     close = difflib.get_close_matches(asked, seen, n=1)
     raise ReporterError(
         f"there is no provider {asked!r} in the driver's trees",

@@ -21,7 +21,7 @@ def outline_findings(findings: Sequence[AuditFinding]) -> list[Entry]:
         line(
             Span(f"{each.kind}: ", "warning"),
             Span(each.provider, "name"),
-            Span(f" {each.uuid}", "faint"),
+            Span(f" {each.uuid}" if each.uuid else "", "faint"),
             f": {each.message}",
             below=[line(each.advice)],
         )

@@ -19,7 +19,8 @@ from tests.functional.reporting import MARKER, client_for, reporter_for
 
 def explained(reporter: Reporter, node: str) -> dict[tuple[str, str], Explanation]:
     report = reporter.diff(node)
-    found = explain(report, reporter.driver.name, reporter.settings.owner_trait)
+    settings = reporter.settings
+    found = explain(report, reporter.driver.name, settings.owner_trait, settings.manage)
     return {(each.provider, each.field): each for each in found}
 
 
@@ -100,6 +101,7 @@ def test_what_others_have_in_our_tree_is_theirs(placement: Any, tmp_path: Path) 
             ("node", "traits.CUSTOM_OPERATOR"),
         ]:
             assert found[provider, field].source.kind == "placement"
+        assert "somebody else" in found["node", "traits.CUSTOM_OPERATOR"].source.detail
         assert found["node", f"traits.{MARKER}"].source.detail == "[reporter] owner_trait"
         assert all(each.source.detail for each in found.values())
 
@@ -117,6 +119,32 @@ def test_held_change_is_said_where_its_value_would_be(placement: Any, tmp_path: 
         assert told.value == 8
         assert "6 VCPU in use" in told.source.detail
         assert [(each.kind, each.value) for each in told.source.lost] == [("driver", 4)]
+        untouched = explained(reporter, "node")["node", "VCPU.reserved"]
+        assert untouched.source.kind == "default"
+
+
+def test_root_that_is_not_ours_is_explained_as_placement_has_it(placement: Any, tmp_path: Path) -> None:
+    """[reporter] manage = children: what the driver wants of the root has lost."""
+
+    def edit(tree: ProviderTree, node: str, _allocations: object) -> None:
+        tree.update_inventory(node, {"VCPU": {"total": 8}})
+        if "gpu" not in tree:
+            tree.new_child("gpu", node)
+        tree.update_inventory("gpu", {"VGPU": {"total": 1}})
+
+    root = placement.add_provider("node")
+    placement.set_inventory(root, {"VCPU": 4})
+    placement.set_traits(root, "COMPUTE_NODE")
+    with reporter_for(ScriptedDriver(edit), placement.url, tmp_path, manage="children") as reporter:
+        found = explained(reporter, "node")
+    told = found["node", "VCPU.total"]
+    assert (told.value, told.source.kind) == (4, "placement")
+    assert "root is not ours" in told.source.detail
+    assert [(each.kind, each.value) for each in told.source.lost] == [("driver", 8)]
+    for field in ("VCPU.reserved", "traits.COMPUTE_NODE", "name"):
+        assert found["node", field].source.kind == "placement"
+        assert not found["node", field].source.lost
+    assert found["gpu", "VGPU.total"].source.kind == "driver"
 
 
 def test_origins_are_those_of_this_cycle(placement: Any, tmp_path: Path) -> None:

@@ -50,6 +50,16 @@ def test_explain_of_what_is_not_there(placed: Cli) -> None:
     placed("explain", "compute-1", "VCP").assert_explained("VCP", "did you mean VCPU?")
 
 
+def test_one_node_in_trouble_does_not_keep_the_others_from_being_explained(
+    placed: Cli, placement: RealPlacement
+) -> None:
+    placement.add_provider("a")
+    placed.tree(node("a", uuid="0c2a0c0e-6d1b-4d6f-8f39-1b6c0a3d9e01"), node("b"))
+    assert placed("explain", "b", "VCPU.total").code == 0
+    placed("explain", "a").assert_explained("a is the name of provider")
+    assert placed("audit").out.startswith("clash: a: a is the name of provider")
+
+
 def test_audit_finds_and_exits_2(placed: Cli, placement: RealPlacement) -> None:
     placed.tree(node())
     placed("sync")
