@@ -179,8 +179,9 @@ class Cycle:
         if settled != on_disk:
             self.memory.ledger.save(self.state, settled)
         self._save_snapshot()
-        self.memory.contest.made(report.changes, report.held, stored)
-        self.memory.contest.save(self.state, self.node)
+        if not exactly:  # a saved plan says nothing of the records that are not in it
+            self.memory.contest.made(report.changes, report.held, stored)
+            self.memory.contest.save(self.state, self.node)
         self.memory.synced = True
 
     @property

@@ -12,6 +12,7 @@ import pytest
 
 from provider_tree import ProviderTree
 from reporter.report import Report
+from reporter.saved_plan import SavedPlan
 from reporter.sync import Reporter
 from tests.functional.drivers import TreeDriver, host_tree
 from tests.functional.reporting import MARKER, assert_is, reporter_for
@@ -147,6 +148,22 @@ def test_left_alone_until_they_set_what_we_want(placement: Any, tmp_path: Path) 
         take_trait_away(placement, driver.tree)
         assert not reporter.sync_once("node").held
         assert_is(placement, driver.tree)
+
+
+def test_saved_plan_of_other_records_does_not_begin_the_war_anew(placement: Any, tmp_path: Path) -> None:
+    driver = TreeDriver(wanted_tree())
+    with reporter_for(driver, placement.url, tmp_path) as reporter:
+        for _ in range(4):
+            reporter.sync("node")
+            take_trait_away(placement, driver.tree)
+        driver.tree.update_inventory("node", {"VCPU": {"total": 16}})
+        plan = SavedPlan.of(reporter.diff("node"), reporter.client.label)
+    with reporter_for(driver, placement.url, tmp_path) as reporter:
+        assert reporter.sync_once("node", saved=plan).changes
+    with reporter_for(driver, placement.url, tmp_path) as reporter:
+        report = reporter.sync("node")
+        assert report.held
+        assert not report.changes
 
 
 def test_only_the_trait_in_question_is_left_alone(placement: Any, tmp_path: Path) -> None:
