@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -58,9 +59,12 @@ class Locator:
         new_uuid = self.context.driver.new_node_uuid(self.node)
         root = identity.find_root(self.context.client, self.node, ledger, told, new_uuid)
         snapshot = self.snapshot(root)
-        if root.uuid in snapshot.tree:
+        if root.uuid in snapshot.tree and not self._is_another_node_s(root, snapshot):
             identity.check_is_root(snapshot, root)
             return root, snapshot
+        if root.uuid in snapshot.tree:
+            root = identity.Root(self.node, str(uuid.uuid4()), name_looked_up=True)
+            snapshot = self.snapshot(root)
         holder = identity.name_holder(self.context.client, root)
         if holder is not None:
             taken = identity.name_is_taken(root, holder, told)
@@ -76,6 +80,14 @@ class Locator:
                 "start nova-compute on this host first, or set [reporter] manage = tree",
             )
         return root, snapshot
+
+    def _is_another_node_s(self, root: identity.Root, snapshot: Snapshot) -> bool:
+        """Whether a uuid made of a free name is in use: a node of ours that was called so took it along."""
+        if not root.name_looked_up or snapshot.tree.provider(root.uuid).name == self.node:
+            return False
+        state = self.context.state
+        others = (each for each in state.nodes() if each != self.node)
+        return any(load_ledger(state, each).root_uuid == root.uuid for each in others)
 
     def snapshot(self, root: identity.Root) -> Snapshot:
         """The tree of that root, read as far as it has moved since it was last read."""

@@ -12,7 +12,7 @@ import pytest
 from provider_tree import ProviderTree
 from reporter.errors import AdoptionNeeded, IdentityError, ReporterError
 from reporter.sync import Reporter
-from tests.functional.drivers import ScriptedDriver, TreeDriver, host_tree
+from tests.functional.drivers import ManyNodes, ScriptedDriver, TreeDriver, host_tree
 from tests.functional.reporting import MARKER, assert_is, reporter_for
 
 WAYS: tuple[dict[str, Any], ...] = ({}, {"adopt": True}, {"dry_run": True})
@@ -260,6 +260,25 @@ def test_host_without_a_uuid_that_is_renamed_keeps_everything(
     with reporter_for(driver, placement.url, tmp_path / "state") as restarted:
         restarted.sync_once("node")
         assert {name: each["uuid"] for name, each in placement.tree().items()} == {"node": root}
+
+
+def test_former_name_of_a_renamed_node_is_free_for_another(placement: Any, tmp_path: Path) -> None:
+    """The static driver makes uuids of names: that of the former name went along with the renamed node."""
+
+    class Named(ManyNodes):
+        def new_node_uuid(self, nodename: str) -> str | None:
+            return str(uuid.uuid5(uuid.NAMESPACE_DNS, nodename))
+
+    def edit(tree: ProviderTree, node: str, _allocations: object) -> None:
+        tree.update_inventory(node, {"VCPU": {"total": 8}})
+
+    for nodes in (["first"], ["second"], ["second", "first"]):
+        with reporter_for(Named(edit, *nodes), placement.url, tmp_path) as reporter:
+            for _ in range(2):
+                for node in nodes:
+                    reporter.sync(node)
+            assert set(placement.tree()) == set(nodes)
+            assert not any(reporter.diff(node).changes for node in nodes)
 
 
 def test_new_name_that_another_provider_has_is_refused(placement: Any, tmp_path: Path) -> None:
