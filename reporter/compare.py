@@ -56,7 +56,8 @@ class Comparison:
         held += self._contested(changes)
         if held:
             wanted = policy.without(wanted, current, held)
-            changes = diff(current, wanted)
+            whole, changes = changes, diff(current, wanted)
+            held += policy.held_along(whole, changes, held)
         wanted, changes, unknown = self._known_only(wanted, changes, current)
         teller = Teller(
             current,

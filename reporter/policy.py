@@ -20,6 +20,12 @@ from reporter.errors import InvalidWish
 if TYPE_CHECKING:
     from provider_tree import Provider, ProviderTree
 
+_ALONG = {
+    Action.DELETE: "a provider below it stays",
+    Action.CREATE: "the provider above it waits",
+    Action.MOVE: "the provider that it goes to waits",
+}
+
 Usages = Mapping[str, Mapping[str, int]]
 """Provider uuid → resource class → amount that stays in use there (what a reshape moves away is not
 counted)."""
@@ -232,6 +238,20 @@ def without(wanted: ProviderTree, current: ProviderTree, held: Iterable[Held]) -
                 "let the driver want the one without the other, or make the change with sync --force",
             ) from error
     return tree
+
+
+def held_along(changes: Iterable[Change], left: Iterable[Change], held: Iterable[Held]) -> list[Held]:
+    """Providers that stay or wait for the sake of those that are held, and have not been told of.
+
+    :param changes: all that were wanted; ``left``, those that are made
+    """
+    told = {(each.action, each.uuid) for each in left if each.kind is Kind.PROVIDER}
+    told.update((each.change.action, each.change.uuid) for each in held if each.change.kind is Kind.PROVIDER)
+    return [
+        Held(each, _ALONG[each.action])
+        for each in changes
+        if each.kind is Kind.PROVIDER and each.action in _ALONG and (each.action, each.uuid) not in told
+    ]
 
 
 def _take_back(change: Change, tree: ProviderTree, current: ProviderTree) -> None:

@@ -85,6 +85,22 @@ def test_provider_with_allocations_is_not_deleted_until_it_is_free(node: Node, p
     assert_is(placement, tree)
 
 
+def test_provider_that_stays_for_the_sake_of_one_below_it_is_told_as_well(node: Node, placement: Any) -> None:
+    tree = host_tree("gpu0", "gpu1")
+    below = tree.new_child("slice", "gpu0")
+    tree.update_inventory(below, {"VGPU": {"total": 1}})
+    wants(node, tree)
+    node.sync()
+    placement.allocate({below: {"VGPU": 1}})
+    wants(node, host_tree())
+    report = node.sync()
+    assert {each.change.provider: each.why for each in report.held} == {
+        "slice": "in use: 1 VGPU",
+        "gpu0": "a provider below it stays",
+    }
+    assert set(placement.tree()) == {"node", "gpu0", "slice"}
+
+
 def test_deletion_that_is_forced_is_placement_s_to_refuse(node: Node, placement: Any) -> None:
     gpu0 = host_tree("gpu0").provider("gpu0").uuid
     placement.allocate({gpu0: {"VGPU": 1}})
