@@ -5,9 +5,10 @@ The order, stage by stage (requests of one stage are independent and may go at o
 
 1. resource classes and traits that Placement does not know yet
 2. renames (also of what is to be deleted, where its name is wanted), creations top-down, moves top-down
-3. inventories that only lose (classes, capacity): what is gone must not be handed out
+3. inventories that lose (classes, capacity), also of what is to be deleted where others gain the same class:
+   what is gone must not be handed out, nor be there twice
 4. traits, then aggregates: they are there before the capacity that they describe
-5. inventories that gain
+5. inventories that gain; or, with the role for it, all inventories at once, and then there is no 3
 6. deletions, bottom-up
 
 Generations are not part of a plan: ``apply`` fills in the ones it knows when it sends.
@@ -27,6 +28,9 @@ from reporter.placement.client import MICROVERSION, RESHAPER_MICROVERSION
 
 if TYPE_CHECKING:
     from provider_tree import Provider, ProviderTree
+
+
+Inventory = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,10 @@ def make_plan(
     planner = _Planner(tuple(changes), current, wanted)
     planner.names(missing)
     planner.providers()
-    planner.contents(atomic=atomic, allocations=allocations)
+    if allocations is not None or (atomic and planner.writes_several_inventories()):
+        planner.contents_at_once(allocations or {})
+    else:
+        planner.contents_one_by_one()
     planner.deletions()
     return Plan(tuple(planner.requests))
 
@@ -137,21 +144,32 @@ class _Planner:
         for level in self._levels(by_action[Action.MOVE], self.wanted):
             self._add([self._place(self.wanted.provider(uuid)) for uuid in level])
 
-    def contents(self, *, atomic: bool, allocations: Mapping[str, Mapping[str, Any]] | None) -> None:
-        losing: list[Provider] = []
-        gaining: list[Provider] = []
-        for uuid in _changed(self.changes, Kind.INVENTORY):
-            after = self.wanted.provider(uuid)
-            (gaining if self._gains(after) else losing).append(after)
-        at_once = allocations is not None or (atomic and len(losing) + len(gaining) > 1)
-        if not at_once:
-            self._add([self._inventories(each) for each in losing])
+    def writes_several_inventories(self) -> bool:
+        """Whether the scheduler would see half a change, were inventories written one by one."""
+        changed = self._with_new_inventory()
+        return len(changed) > 1 or bool(self._passing_on(changed))
+
+    def contents_at_once(self, allocations: Mapping[str, Mapping[str, Any]]) -> None:
+        self._descriptions()
+        self._add([self._reshaper(self._with_new_inventory(), allocations)])
+
+    def contents_one_by_one(self) -> None:
+        changed = self._with_new_inventory()
+        gaining = [each for each in changed if self._gained(each)]
+        losing = [each for each in changed if not self._gained(each)]
+        gained = self._gained_of(gaining)
+        losing += [self._without_gains(each) for each in gaining if self._loses_first(each, gained)]
+        losing += [replace(each, inventory={}) for each in self._passing_on(gaining)]
+        self._add([self._inventories(each) for each in losing])
+        self._descriptions()
+        self._add([self._inventories(each) for each in gaining])
+
+    def _with_new_inventory(self) -> list[Provider]:
+        return [self.wanted.provider(uuid) for uuid in _changed(self.changes, Kind.INVENTORY)]
+
+    def _descriptions(self) -> None:
         self._add([self._traits(uuid) for uuid in _changed(self.changes, Kind.TRAITS)])
         self._add([self._aggregates(uuid) for uuid in _changed(self.changes, Kind.AGGREGATES)])
-        if at_once:
-            self._add([self._reshaper([*losing, *gaining], allocations or {})])
-        else:
-            self._add([self._inventories(each) for each in gaining])
 
     def deletions(self) -> None:
         for level in reversed(self._levels(self._deletions(), self.current)):
@@ -181,12 +199,43 @@ class _Planner:
             "PUT", f"/resource_providers/{after.uuid}", _place_body(after), uuids=(after.uuid,)
         )
 
-    def _gains(self, after: Provider) -> bool:
-        before = self.current.provider(after.uuid).inventory if after.uuid in self.current else {}
-        return any(
-            name not in before or capacity(record) > capacity(before[name])
+    def _passing_on(self, changed: list[Provider]) -> list[Provider]:
+        """What is to be deleted and offers a class that another one gains."""
+        gained = self._gained_of(changed)
+        doomed = [self.current.provider(each.uuid) for each in self._deletions()]
+        return [each for each in doomed if not gained.isdisjoint(each.inventory)]
+
+    def _gained_of(self, changed: list[Provider]) -> set[str]:
+        return {name for each in changed for name in self._gained(each)}
+
+    def _gained(self, after: Provider) -> set[str]:
+        return _more(self._had(after), after.inventory)
+
+    def _had(self, after: Provider) -> Inventory:
+        return self.current.provider(after.uuid).inventory if after.uuid in self.current else {}
+
+    def _loses_first(self, after: Provider, gained: set[str]) -> bool:
+        """Whether what a provider gains must wait until its losses have been written.
+
+        Else another one may have gained already what this one still hands out; or, with traits changed in
+        between, it hands out what no trait of it describes any more.
+        """
+        had = self._had(after)
+        if not gained.isdisjoint(_more(after.inventory, had)):
+            return True
+        goes = not had.keys() <= after.inventory.keys()
+        return goes and not self.current.provider(after.uuid).traits <= after.traits
+
+    def _without_gains(self, after: Provider) -> Provider:
+        """Each class with the less of what it has and what it is to have."""
+        had = self._had(after)
+        gained = self._gained(after)
+        kept = {
+            name: had[name] if name in gained else record
             for name, record in after.inventory.items()
-        )
+            if name in had
+        }
+        return replace(after, inventory=kept)
 
     def _inventories(self, after: Provider) -> Request:
         body = {"inventories": _plain(after.inventory)}
@@ -233,6 +282,11 @@ class _Planner:
         if requests:
             self.requests.extend(requests)
             self._stage += 1
+
+
+def _more(old: Inventory, new: Inventory) -> set[str]:
+    """The classes of which the one inventory hands out more than the other."""
+    return {name for name, record in new.items() if name not in old or capacity(record) > capacity(old[name])}
 
 
 def _plain(inventory: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
