@@ -12,7 +12,7 @@ from provider_tree import Action, Change, Changes, Kind, Provider
 from provider_tree.inventory import complete
 from reporter.errors import ReporterError
 from reporter.plan import Plan, Request
-from reporter.plan_progress import records, written
+from reporter.plan_progress import records, refuse_contradiction, written
 from reporter.saved_plan import SavedPlan
 
 FORMAT_VERSION = 1
@@ -94,7 +94,8 @@ def _from_document(document: Mapping[str, Any]) -> SavedPlan:
         after={each["uuid"]: _provider(each) for each in document["after"]},
         consumers=document["consumers"],
     )
-    records(saved.before, saved.consumers)  # consumers of another form are refused here
+    before = records(saved.before, saved.consumers)  # consumers of another form are refused here
+    refuse_contradiction(saved.plan.requests, before, records(saved.after, {}))
     return saved
 
 

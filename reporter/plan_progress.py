@@ -65,6 +65,33 @@ def records(
     return found
 
 
+def refuse_contradiction(
+    requests: Iterable[Request], before: Mapping[Record, Any], after: Mapping[Record, Any]
+) -> None:
+    """See that the requests lead from the one to the other, and name what they write.
+
+    :param after: without the allocations, of which only the requests tell what they are to be
+    :raises ValueError: somebody has edited the plan
+    """
+    made = dict(before)
+    for request in requests:
+        values = written(request)
+        if {uuid for what, uuid in values if what in _OF_A_PROVIDER} != set(request.uuids):
+            raise ValueError(f"{request} does not write what it says that it writes")
+        for record, value in values.items():
+            if record[0] == "allocations" and record not in before:
+                raise ValueError(f"{request} moves consumer {record[1]}, of which nothing else is said")
+            made[record] = value
+            if record[0] == "place" and value is None:
+                for each in _OF_A_PROVIDER:
+                    made.pop((each, record[1]), None)
+    for record in {*made, *after}:
+        what, uuid = record
+        absent = _ABSENT.get(what)
+        if what in _OF_A_PROVIDER and not _same(record, made.get(record, absent), after.get(record, absent)):
+            raise ValueError(f"its requests do not make the {what} of provider {uuid} that it says they make")
+
+
 @dataclass
 class Progress:
     """Compares the requests of a plan with the records that it found and those of now.

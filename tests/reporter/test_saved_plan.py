@@ -237,6 +237,31 @@ def test_no_other_requests_can_be_slipped_in(tmp_path: Path, request_: tuple[str
         load_plans(file)
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda node: node["requests"][-1]["body"]["inventories"]["VCPU"].update(total=99),
+        lambda node: node["after"][0]["inventory"]["VCPU"].update(total=99),
+        lambda node: node["requests"][1].update(path="/resource_providers/other/traits"),
+        lambda node: node["requests"][1].update(uuids=["other"]),
+        lambda node: node["requests"][0]["body"].update(name="other"),
+        lambda node: node["requests"].pop(),
+        lambda node: node["after"].clear(),
+    ],
+)
+def test_plan_whose_requests_do_not_make_what_it_says_is_refused(
+    tmp_path: Path, edit: Callable[[Any], object]
+) -> None:
+    """It would leave us with a wrong idea of what Placement has."""
+    file = tmp_path / "plan.json"
+    save_plans(file, [saved_example()])
+    document = json.loads(file.read_text("utf-8"))
+    edit(document["nodes"][0])
+    file.write_text(json.dumps(document), "utf-8")
+    with pytest.raises(ReporterError, match="is not a plan"):
+        load_plans(file)
+
+
 def test_file_is_replaced_whole_and_through_links(tmp_path: Path) -> None:
     file, link = tmp_path / "plan.json", tmp_path / "link"
     file.write_text("old", "utf-8")
