@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
+import os_resource_classes
+import os_traits
+
 from drivers.errors import DriverOptionError
 from drivers.libvirt.parts import OWNER
 from drivers.libvirt.pci.device import PciDevice
@@ -15,7 +18,6 @@ from provider_tree.names import (
     is_standard_class,
     is_standard_trait,
     is_trait,
-    normalize,
 )
 
 MANAGED = "COMPUTE_MANAGED_PCI_DEVICE"
@@ -50,7 +52,7 @@ def _configured_class(spec: DeviceSpec) -> str:
         raise spec.problem(f"resource_class {wanted!r} is not text", _NAME_ADVICE)
     name = wanted.upper()
     if not is_standard_class(name) and not name.startswith(CUSTOM):
-        name = normalize(name)
+        name = str(os_resource_classes.normalize_name(name))
     if not is_resource_class(name):
         raise spec.problem(f"resource_class {name} is no resource class", _NAME_ADVICE)
     return name
@@ -77,7 +79,7 @@ def _trait(spec: DeviceSpec, given: str) -> str:
         return given
     name = given.upper()
     if given and not name.startswith(CUSTOM):
-        name = normalize(name)
+        name = str(os_traits.normalize_name(name))
     if not is_trait(name):
         raise spec.problem(f"trait {name!r} is no trait", _NAME_ADVICE)
     return name
