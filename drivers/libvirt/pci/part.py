@@ -40,6 +40,7 @@ LOG = logging.getLogger(__name__)
 MIN_LIBVIRT_LIVE, MIN_QEMU_LIVE = (10, 0, 0), (8, 2, 2)
 # What tells the serial numbers of network cards.
 MIN_LIBVIRT_REMOTE = (7, 9, 0)
+_TAG_ADVICE = "write text or a number, no list and no object (numa_node: a number), or take it out"
 
 
 class PciPart(Part):
@@ -60,7 +61,7 @@ class PciPart(Part):
         self._teller = Teller(LOG)
         self._looked_at: frozenset[Need] = frozenset()
         self._classes: frozenset[str] = frozenset()
-        self._wants_remote_managed = any(_says_remote_managed(spec) for spec in self._specs)
+        self._matches_matter = any(_says_remote_managed(spec) or spec.unkept_tag for spec in self._specs)
         self._remote_managed = False
 
     def check(self) -> None:
@@ -105,8 +106,8 @@ class PciPart(Part):
         bound = self._bind()
         if not self._report:
             _refuse_to_stop(provider_tree, nodename, self._is_ours)
-            if self._wants_remote_managed:
-                self._see_remote_managed(bound, read_devices(self.hypervisor.connection)[0])
+            if self._matches_matter:
+                self._see_matches(bound, read_devices(self.hypervisor.connection)[0])
             return
         view = self._read_view(bound)
         wanted = needs(nodename, view)
@@ -126,14 +127,22 @@ class PciPart(Part):
         if not bound:
             return {}
         devices, companions = read_devices(self.hypervisor.connection)
-        self._see_remote_managed(bound, devices)
+        self._see_matches(bound, devices)
         assigned = assigned_devices(read_guests(self.hypervisor.connection), devices, companions)
         return build_view(devices, bound, assigned)
 
-    def _see_remote_managed(self, bound: tuple[BoundSpec, ...], devices: Iterable[PciDevice]) -> None:
-        if self._wants_remote_managed:
-            matched = (first_match(bound, device) for device in devices)
-            self._remote_managed = any(spec is not None and _says_remote_managed(spec) for spec in matched)
+    def _see_matches(self, bound: tuple[BoundSpec, ...], devices: Iterable[PciDevice]) -> None:
+        """Note what depends on whether a spec has devices here.
+
+        :raises DriverOptionError: one has, and a tag that Nova cannot keep
+        """
+        if not self._matches_matter:
+            return
+        matched = [spec for each in devices if (spec := first_match(bound, each)) is not None]
+        for spec in matched:
+            if spec.unkept_tag:
+                raise spec.problem(f"{spec.unkept_tag} is not a single value", _TAG_ADVICE)
+        self._remote_managed = any(_says_remote_managed(spec) for spec in matched)
 
     def capabilities(self) -> Mapping[str, bool]:
         """Return whether ports can be managed remotely: where there are devices for them, and libvirt can."""

@@ -20,6 +20,8 @@ _TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
 _FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
 _STRICT_TAGS = ("managed", "live_migratable", "one_time_use")
 _NOT_TAGS = frozenset({"vendor_id", "product_id", "devname", "address"})
+# What Nova does not keep beside a device: it reads these only, or counts the devices itself.
+_NOT_KEPT = frozenset({"resource_class", "traits", "rp_uuid", "rp_uuids", "count", "devices"})
 
 FORMAT_ADVICE = (
     'write a JSON object such as {"vendor_id": "8086", "product_id": "10ed"}, or a list of them; '
@@ -66,6 +68,12 @@ class DeviceSpec:
     def one_time_use(self) -> bool:
         """Whether a device must be cleaned by somebody after each use: once in use it is reserved."""
         return self.tags.get("one_time_use") == "true"
+
+    @property
+    def unkept_tag(self) -> str | None:
+        """The first tag that Nova cannot keep beside a device, and so refuses once it sees one; or None."""
+        kept = ((name, value) for name, value in self.tags.items() if name not in _NOT_KEPT)
+        return next((name for name, value in kept if not _can_be_kept(name, value)), None)
 
     def problem(self, reason: str, advice: str) -> DriverOptionError:
         """Return the error about this object."""
@@ -141,6 +149,16 @@ def _tags(given: Mapping[str, Any]) -> dict[str, Any]:
         if tags.get(name) is not None:
             tags[name] = "true" if _strict_truth(name, tags[name]) else "false"
     return tags
+
+
+def _can_be_kept(name: str, value: Any) -> bool:
+    if value is None or name != "numa_node":
+        return not isinstance(value, list | dict)
+    try:
+        int(value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def _strict_truth(name: str, given: Any) -> bool:

@@ -355,3 +355,24 @@ def test_the_devices_as_novas_database_has_them(make):
         "parent_addr": "0000:81:00.0",
     }
     assert len(told) == 5
+
+
+@pytest.mark.parametrize("report", [True, False])
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [("physical_network", ["a"]), ("remote_managed", {}), ("mine", [1]), ("numa_node", "x")],
+)
+def test_tags_that_nova_cannot_keep_beside_a_device_are_refused_where_there_is_one(make, tag, value, report):
+    spec = json.dumps({"product_id": "154c", tag: value})
+    make(Machine([pci_device(GPU, "10de", "25b6")]), spec, report).update(new_tree(), NODE, None)
+    with pytest.raises(DriverOptionError, match=rf"\[pci\] device_spec: {tag} is not a single value"):
+        make(Machine(devices()), spec, report).update(new_tree(), NODE, None)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"), [("mine", 5), ("mine", None), ("numa_node", "1"), ("count", [1]), ("rp_uuid", {})]
+)
+def test_tags_that_nova_keeps_or_does_not_look_at(make, tag, value):
+    tree = new_tree()
+    make(Machine(devices()), json.dumps({"vendor_id": "10de", tag: value})).update(tree, NODE, None)
+    assert totals(tree) == {GPU_PROVIDER: {GPU_CLASS: 1}}
