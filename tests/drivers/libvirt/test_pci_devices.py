@@ -133,6 +133,14 @@ def test_the_first_spec_that_matches_counts(card, tmp_path):
     }  # fmt: skip
 
 
+def test_a_devname_that_is_no_text_names_no_interface(card, tmp_path):
+    (tmp_path / "sys/class/net/5").mkdir(parents=True)
+    (tmp_path / "sys/class/net/5/device").symlink_to(f"../../../bus/pci/devices/{OTHER}")
+    devices = devices_of(*card).values()
+    assert matched(HostRoot(tmp_path), {"devname": ["eno1"]}, *devices) == []
+    assert matched(HostRoot(tmp_path), {"devname": 5}, *devices) == [OTHER], "but for numbers"
+
+
 def test_the_address_of_a_pf_means_its_vfs_too(card, tmp_path):
     root = sysfs(tmp_path, PF, sriov_totalvfs="8")
     devices = devices_of(*card).values()

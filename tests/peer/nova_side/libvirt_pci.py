@@ -158,14 +158,14 @@ SPECS = st.fixed_dictionaries(
         "vendor_id": HEX,
         "product_id": HEX,
         "address": ADDRESSES,
-        "devname": st.sampled_from(["", "eno1", "eno1v0", "eno9", "ens3", None]),
+        "devname": st.sampled_from(["", "eno1", "eno1v0", "eno9", "ens3", None, 5, ["eno1"]]),
         "physical_network": st.sampled_from(["physnet1", "", None]),
         "remote_managed": YES_OR_NO,
         "managed": YES_OR_NO,
         "live_migratable": YES_OR_NO,
         "one_time_use": YES_OR_NO,
         "resource_class": st.sampled_from(["pgpu", "CUSTOM_X", "my gpu", "", None]),
-        "traits": st.sampled_from(["a,b", "HW_GPU_API_VULKAN", "", None, "CUSTOM_T", "x y, z"]),
+        "traits": st.sampled_from(["a,b", "HW_GPU_API_VULKAN", "", None, "CUSTOM_T", "custom-t", "x y, z"]),
     },
 )
 # Those that Nova takes, so that what follows is reached often.
@@ -178,7 +178,7 @@ GOOD_SPECS = st.fixed_dictionaries(
         "physical_network": st.sampled_from(["physnet1", None]),
         "live_migratable": st.sampled_from(["yes", "no"]),
         "one_time_use": st.sampled_from(["yes", "no"]),
-        "resource_class": st.sampled_from(["pgpu", "CUSTOM_X"]),
+        "resource_class": st.sampled_from(["pgpu", "CUSTOM_X", "custom-x"]),
         "traits": st.sampled_from(["a,b", "HW_GPU_API_VULKAN"]),
     },
 )
