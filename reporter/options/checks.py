@@ -19,13 +19,21 @@ _LONGEST_VALUE = 60
 def check_values(conf: Configuration) -> None:
     """Convert every option that is registered; oslo.config would do it when each is first used.
 
+    It takes an empty text for a number, and makes None of it.
+
     :raises ConfigurationError: a value is none that its option takes
     """
     for group, name in conf.registered():
         try:
-            _ = conf[name] if group is None else conf[group][name]
+            value = conf[name] if group is None else conf[group][name]
+            _check_there(value, conf.option(name, group))
         except (cfg.Error, ValueError) as error:
             raise wrong_value(conf, group, name, error) from error
+
+
+def _check_there(value: Any, option: cfg.Opt) -> None:
+    if value is None and isinstance(option.default, int | float):
+        raise ValueError("there is no number")
 
 
 def wrong_value(conf: Configuration, group: str | None, name: str, error: Exception) -> ConfigurationError:
@@ -40,7 +48,7 @@ def wrong_value(conf: Configuration, group: str | None, name: str, error: Except
         reason, advice = "a $ in it names no option", "write $$ for a dollar sign"
     else:
         reason, advice = "", f"{name} takes {describe_type(option.type)}"
-    value = "" if option.secret else f" = {_shortened(written.text)}"
+    value = "" if option.secret else f" = {_shortened(written.text)}".rstrip()
     tail = f" ({reason})" if reason else ""
     return ConfigurationError(f"{written.where}: {label}{value} is not valid{tail}", advice)
 

@@ -223,6 +223,23 @@ class TestWrongValues:
         assert error.what == f"{path}: [DEFAULT] reserved_host_memory_mb = 1G is not valid"
         assert "a whole number, at least 0" in error.advice
 
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "[reporter]\ninterval =",
+            "[DEFAULT]\nreserved_host_disk_mb =",
+            "[DEFAULT]\ninitial_cpu_allocation_ratio =",
+        ],
+    )
+    def test_of_empty_numbers(self, write: Write, line: str) -> None:
+        error = refusal(write(f"{line}\n"))
+        assert "= is not valid" in error.what
+        assert "number" in error.advice
+
+    def test_empty_numbers_without_a_default_are_unset(self, write: Write) -> None:
+        conf = load_config([write("[DEFAULT]\ncpu_allocation_ratio =\n")])
+        assert conf.cpu_allocation_ratio is None
+
     def test_of_the_environment(self, monkeypatch: pytest.MonkeyPatch, write: Write) -> None:
         monkeypatch.setenv("OS_REPORTER__INTERVAL", "soon")
         assert "OS_REPORTER__INTERVAL: [reporter] interval = soon" in refusal(write("")).what
