@@ -244,7 +244,7 @@ def read_image_cache(settings: DiskSettings, root: HostRoot) -> int:
 
     :raises HostReadError: it is there but cannot be read
     """
-    directory = root.locate(f"{settings.instances_path}/{settings.cache_subdirectory}")
+    directory = root.locate(str(Path(settings.instances_path, settings.cache_subdirectory)))
     try:
         if root.locate(settings.instances_path).stat().st_dev != directory.stat().st_dev:
             return 0

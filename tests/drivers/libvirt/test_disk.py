@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,14 @@ def test_what_the_image_cache_takes_is_reserved_beside_what_the_option_says(tmp_
     option = Source("configuration", "[DEFAULT] reserved_host_disk_mb", 3)
     assert with_image_cache(option, settings(cache=True), HostRoot(tmp_path)).value == 4
     assert with_image_cache(option, settings(), HostRoot(tmp_path)) is option
+
+
+def test_the_image_cache_may_lie_elsewhere(tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "image").write_bytes(b"x")
+    (tmp_path / "instances").mkdir()
+    found = replace(settings(cache=True), cache_subdirectory="/cache")
+    assert read_image_cache(found, HostRoot(tmp_path)) > 0
 
 
 def test_without_a_cache_nothing_of_it_is_reserved(tmp_path):
