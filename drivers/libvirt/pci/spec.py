@@ -93,7 +93,7 @@ def parse_device_specs(option: Iterable[str], report_in_placement: bool) -> tupl
 def _objects(text: str) -> list[Any]:
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise option_error(f"not JSON ({error})", FORMAT_ADVICE, text) from error
     if isinstance(value, dict):
         return [value]

@@ -72,6 +72,7 @@ def test_addresses_that_match_something_else(address):
     [
         ("", "not JSON"),
         ("{vendor_id: 8086}", "not JSON"),
+        ("[" * 100_000, "not JSON"),
         ('"8086"', "neither a JSON object nor a list"),
         ("5", "neither a JSON object nor a list"),
         ("null", "neither a JSON object nor a list"),
