@@ -87,7 +87,13 @@ def _check_schema(path: Path, document: Any) -> None:
     import jsonschema  # noqa: PLC0415 - 0.1 s that hosts without provider files need not spend
 
     validator = jsonschema.Draft7Validator(_SCHEMA)
-    error = jsonschema.exceptions.best_match(validator.iter_errors(document))
+    try:
+        error = jsonschema.exceptions.best_match(validator.iter_errors(document))
+    except TypeError as problem:  # a pattern was held against a name that is none
+        raise ConfigurationError(
+            f"{path}: a resource class has a name that is no text",
+            "put it in quotes: YAML takes 5, yes or null for something else",
+        ) from problem
     if error is not None:
         where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
         # jsonschema quotes what is wrong, however much that is.

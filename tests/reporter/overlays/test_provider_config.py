@@ -271,6 +271,12 @@ class TestRefusals:
         error = self.refusal(files(a=entry("name: node", "{CUSTOM_A: {total: many}}")))
         assert "providers[0].inventories.additional[0].CUSTOM_A.total: 'many' is not of type" in error.what
 
+    @pytest.mark.parametrize("name", ["5", "yes", "null"])
+    def test_class_whose_name_is_no_text(self, files: Files, name: str) -> None:
+        error = self.refusal(files(a=entry("name: node", f"{{{name}: {{total: 1}}}}")))
+        assert "a resource class has a name that is no text" in error.what
+        assert "in quotes" in error.advice
+
     def test_not_utf8(self, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").write_bytes(b"\xff\xfe")
         assert "is not UTF-8" in self.refusal(tmp_path).what
