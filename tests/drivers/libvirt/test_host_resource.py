@@ -76,7 +76,8 @@ def test_where_guests_are_placed_on_cells(arch, kind, cells):
 
 
 def test_guests_that_can_be_run():
-    guests = (*X86_GUESTS, guest_xml("s390x", {}), guest_xml("z80", {}))
+    unknown_to_nova = [guest_xml(arch, {}) for arch in ("loongarch64", "riscv64", "z80")]
+    guests = (*X86_GUESTS, guest_xml("s390x", {}), *unknown_to_nova)
     host = parse_capabilities(capabilities_xml(guests=guests))
     assert supported_instances(host) == [
         ("x86_64", "qemu", "hvm"),
