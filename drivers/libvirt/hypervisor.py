@@ -30,7 +30,7 @@ DomainCapabilitiesByArch = Mapping[str, ByMachine]
 _DEFAULT_MACHINES: Mapping[str, str] = MappingProxyType(
     {
         "aarch64": "virt",
-        "armv7": "virt",
+        "armv7l": "virt",
         "i686": "pc",
         "ppc64le": "pseries",
         "s390": "s390-ccw-virtio",

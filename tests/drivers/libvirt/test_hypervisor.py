@@ -137,6 +137,17 @@ def test_the_configured_machine_type_is_asked_for_too():
     assert libvirt.asked["domain_capabilities"] == 3
 
 
+def test_32_bit_arm_is_asked_for_with_novas_machine_not_with_libvirts_default():
+    guests = [*X86_GUESTS, guest_xml("armv7l", {"virt": "virt-7.2"})]
+    machines = {
+        ("armv7l", "virt"): domain_capabilities_xml("armv7l", "virt-7.2"),
+        ("armv7l", None): domain_capabilities_xml("armv7l", "integratorcp", buses=["sd"]),
+    }
+    libvirt = MadeUpLibvirt(capabilities_xml(guests=guests), machines=machines)
+    found = hypervisor_of(libvirt).domain_capabilities()["armv7l"]
+    assert set(found) == {"virt", "virt-7.2"}
+
+
 def test_architectures_that_kvm_cannot_run_are_left_out_but_never_the_hosts_own():
     guests = (*X86_GUESTS, guest_xml("aarch64", {"virt": "virt-7.2"}))
     libvirt = MadeUpLibvirt(capabilities_xml(guests=guests), machines={})
