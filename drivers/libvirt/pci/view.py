@@ -101,6 +101,9 @@ def build_view(
     for address, instance in assigned.items():
         if address not in known:
             _at(view, address).held[instance] += 1
+    for provider in view.values():
+        if provider.devices and provider.devices[0].kind not in _VFS:
+            provider.held.clear()  # those are its VFs, and the device itself is counted now
     return view
 
 

@@ -230,6 +230,14 @@ class TestDevicesStillInUse:
         make(machine, spec=json.dumps({"address": VFS[2]})).update(tree, NODE, allocations)
         assert totals(tree) == {PF_PROVIDER: {VF_CLASS: 2}}
 
+    def test_vfs_in_use_are_no_pfs(self, make, caplog):
+        """The PF is named now instead of its VFs: there is one of it."""
+        tree = new_tree()
+        machine = Machine(devices(), [domain(GUEST1, *map(hostdev, VFS))])
+        make(machine, spec=json.dumps({"address": PF, "product_id": "1572"})).update(tree, NODE, None)
+        assert totals(tree) == {PF_PROVIDER: {"CUSTOM_PCI_8086_1572": 1}}
+        assert not caplog.records
+
     def test_a_device_that_vanished_from_the_host(self, make):
         tree = new_tree()
         machine = self.used(make, tree, GPU)
