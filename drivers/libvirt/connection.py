@@ -229,6 +229,14 @@ class Connection:
             flags |= _device_flag(name)
         return self._call(lambda c: [device for d in c.listAllDevices(flags) if (device := _device(d))])
 
+    def inactive_mdevs(self) -> frozenset[str]:
+        """Return the names of the mediated devices that are defined but not started."""
+        flags = _device_flag("mdev") | libvirt.VIR_CONNECT_LIST_NODE_DEVICES_INACTIVE
+        try:
+            return frozenset(self._call(lambda c: [d.name() for d in c.listAllDevices(flags)]))
+        except (NotPossible, NotSupported):  # as libvirt's test driver says
+            return frozenset()
+
 
 def explain(error: libvirt.libvirtError, uri: str) -> LibvirtError:
     """Return libvirt's error as one of ours."""

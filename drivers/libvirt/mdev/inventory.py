@@ -12,6 +12,7 @@ from drivers.libvirt.mdev.node_device import Mdev, MdevParent
 def gpu_totals(config: MdevConfig, parents: Iterable[MdevParent], mdevs: Iterable[Mdev]) -> dict[str, int]:
     """Return GPU (libvirt's name) → how many devices of its type it provides.
 
+    ``mdevs`` are those that are started.
     0 is for a GPU that is not to be reported: nothing can be made of it any more, or what it could add would
     go beyond ``max_instances`` of its type. GPUs are counted against that limit in the order of their names;
     one that does not fit drops out whole, as in Nova.

@@ -85,7 +85,10 @@ class MdevPart(Part):
             ),
             *_strangers(self._config, parents, mdevs),
         ]
-        return mdevs, gpu_totals(self._config, parents, mdevs)
+        # One that is not started takes no place yet: what the GPU can still make includes it.
+        inactive = connection.inactive_mdevs() if mdevs else frozenset()
+        started = [each for each in mdevs if each.name not in inactive]
+        return mdevs, gpu_totals(self._config, parents, started)
 
 
 def put_gpus(tree: ProviderTree, node: str, config: MdevConfig, totals: Mapping[str, int]) -> dict[str, str]:

@@ -212,6 +212,7 @@ class Machine:
 
     :ivar devices: its node devices; may be changed
     :ivar domains: uuid → XML; may be changed
+    :ivar inactive: names of mediated devices that are not started
     """
 
     epoch = 1
@@ -228,6 +229,7 @@ class Machine:
         qemu: tuple[int, int, int] = (9, 0, 0),
     ) -> None:
         self.devices = list(devices)
+        self.inactive: set[str] = set()
         self.domains: dict[str, str] = {}
         for text in domains:
             self.start(text)
@@ -254,6 +256,9 @@ class Machine:
 
     def node_devices(self, *capabilities: str) -> list[NodeDevice]:
         return [each for each in self.devices if set(capabilities) & set(each.capabilities)]
+
+    def inactive_mdevs(self) -> frozenset[str]:
+        return frozenset(self.inactive)
 
     def domain_xmls(self) -> dict[str, str]:
         return dict(self.domains)

@@ -115,6 +115,18 @@ def test_devices_that_exist_count_as_well_if_they_are_of_the_gpus_type(report):
     assert report(devices, TWO_TYPES) == {GPU1: {"VGPU": 2}, GPU2: {"VGPU": 1}}
 
 
+def test_devices_that_are_not_started_take_no_place_but_are_known(make):
+    stopped, started = (mdev(uuid, GPU1, "nvidia-35") for uuid in UUIDS[:2])
+    machine = Machine([*two_gpus(left1=4), stopped, started])
+    machine.inactive = {stopped.name}
+    machine.start(domain(GUEST1, mdev_hostdev(UUIDS[0])))
+    part, tree = make(machine, ONE_TYPE), new_tree({"VGPU": {"total": 8}})
+    allocations = holdings(tree, {GUEST1: {NODE: {"VGPU": 1}}})
+    part.update(tree, NODE, allocations)
+    assert provided(tree)[GPU1] == {"VGPU": 5}
+    assert named(tree, allocations)[GUEST1] == {f"{NODE}_{GPU1}": {"VGPU": 1}}
+
+
 def test_a_gpu_that_provides_nothing_any_more_loses_its_provider(make):
     machine, tree = Machine(two_gpus()), new_tree()
     part = make(machine, ONE_TYPE)
