@@ -31,6 +31,7 @@ from drivers.libvirt.events import ConnectionOpened, Heard
 from drivers.libvirt.lanes import Hung, Lanes
 from drivers.libvirt.reach import Reach
 from drivers.libvirt.records import BlockSize, Domain, DomainUse, NodeDevice, NodeInfo, Versions
+from drivers.libvirt.xmltext import malformed_xml
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -316,9 +317,18 @@ def _device(device: Any) -> NodeDevice | None:
         if error.get_error_code() in _NO_SUCH_THING:
             return None
         raise
-    # Asking for parent and capabilities would be two more calls a device, and there may be hundreds.
-    parent = _PARENT.search(text)
-    return NodeDevice(device.name(), parent and parent[1], tuple(_CAPABILITIES.findall(text)), text)
+    return described_device(device.name(), text)
+
+
+def described_device(name: str, text: str) -> NodeDevice:
+    """Return a node device with what its XML says: asking would be two calls more, and there may be hundreds.
+
+    :raises HostReadError: it names no capability, though every device has one
+    """
+    parent, capabilities = _PARENT.search(text), _CAPABILITIES.findall(text)
+    if not capabilities:
+        raise malformed_xml(f"device {name}", "it has no capability")
+    return NodeDevice(name, parent and parent[1], tuple(capabilities), text)
 
 
 def _device_flag(capability: str) -> int:

@@ -7,7 +7,7 @@ import libvirt
 import pytest
 
 from drivers.errors import DriverOptionError, HostReadError
-from drivers.libvirt.connection import Connection
+from drivers.libvirt.connection import Connection, described_device
 from drivers.libvirt.domain_xml import parse_domain
 from drivers.libvirt.pci.address import PciAddress
 from drivers.libvirt.pci.assigned import assigned_devices
@@ -230,6 +230,17 @@ class TestRemoteManaged:
         root = sysfs(tmp_path, PF, sriov_totalvfs="8", vendor="0x8086", device="0x1572")
         with pytest.raises(DriverOptionError, match="sriov_vf_device is not there"):
             matched(root, {"address": PF, "remote_managed": "yes"})
+
+
+@pytest.mark.parametrize("text", ["", "<other/>", "<device><name>pci_0000_0a_00_0</name></device>"])
+def test_a_device_without_a_capability_is_an_error_and_not_left_out(text):
+    with pytest.raises(HostReadError, match=r"device pci_0000_0a_00_0 .*no capability"):
+        described_device("pci_0000_0a_00_0", text)
+
+
+def test_a_device_is_what_its_xml_says():
+    given = vdpa(0, "pci_0000_81_00_1")
+    assert described_device(given.name, given.xml) == given
 
 
 def test_addresses_spelled_in_full():
