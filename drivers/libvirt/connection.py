@@ -239,14 +239,15 @@ class Connection:
             return frozenset()
 
 
+def is_broken(error: libvirt.libvirtError) -> bool:
+    """Tell whether the connection broke: the error says nothing of what was asked."""
+    return error.get_error_code() in _BROKEN and error.get_error_domain() in _TRANSPORT
+
+
 def explain(error: libvirt.libvirtError, uri: str) -> LibvirtError:
     """Return libvirt's error as one of ours."""
-    code, domain, text = (
-        error.get_error_code(),
-        error.get_error_domain(),
-        error.get_error_message() or str(error),
-    )
-    if code in _BROKEN and domain in _TRANSPORT:
+    code, text = error.get_error_code(), error.get_error_message() or str(error)
+    if is_broken(error):
         return LibvirtUnreachable(f"the connection to libvirt at {uri} broke: {text}", _how_to_start(uri))
     kind = LibvirtCallFailed
     if code == libvirt.VIR_ERR_NO_SUPPORT:
@@ -280,22 +281,27 @@ def _stay_silent(_context: object, _error: object) -> None:
     """Keep libvirt from printing errors to stderr: they are raised as well."""
 
 
-def _hypervisor_version(connection: Any) -> int:
+def told(ask: Callable[[], T], otherwise: T) -> T:
+    """Return what libvirt says, or ``otherwise`` where it cannot tell.
+
+    :raises libvirt.libvirtError: the connection broke
+    """
     try:
-        return int(connection.getVersion())
-    except libvirt.libvirtError:
-        return 0
+        return ask()
+    except libvirt.libvirtError as error:
+        if is_broken(error):
+            raise
+        return otherwise
+
+
+def _hypervisor_version(connection: Any) -> int:
+    return told(lambda: int(connection.getVersion()), 0)
 
 
 def _use(domain: Any) -> DomainUse:
-    try:
-        vcpus = len(domain.vcpus()[0])
-    except libvirt.libvirtError:
-        vcpus = 1  # under TCG and in containers libvirt cannot tell; none at all would be worse
-    try:
-        memory_kib = int(domain.info()[2])
-    except libvirt.libvirtError:
-        memory_kib = None
+    # Under TCG and in containers libvirt cannot tell the CPUs; none at all would be worse than one.
+    vcpus = told(lambda: len(domain.vcpus()[0]), 1)
+    memory_kib = told(lambda: int(domain.info()[2]), None)
     return DomainUse(domain.UUIDString(), vcpus, memory_kib)
 
 

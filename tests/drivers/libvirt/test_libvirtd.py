@@ -278,6 +278,33 @@ def test_the_end_of_libvirtd_is_heard_within_a_second_and_its_return_is_waited_f
         back.join()
 
 
+class StopsAfterItsVersion:
+    """A real connection; libvirtd is stopped as soon as it has told its version."""
+
+    def __init__(self, real, stop):
+        self._real = real
+        self._stop = stop
+
+    def getLibVersion(self):  # noqa: N802 - libvirt's name
+        version = self._real.getLibVersion()
+        self._stop()
+        return version
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+
+def test_a_connection_that_breaks_does_not_pass_for_a_hypervisor_without_a_version(own_libvirtd):
+    class Broken(Connection):
+        def _open(self):
+            return StopsAfterItsVersion(super()._open(), own_libvirtd.stop)
+
+    connection = Broken(own_libvirtd.uri)
+    with pytest.raises(LibvirtUnreachable):
+        connection.versions()
+    connection.close()
+
+
 def test_a_libvirtd_that_stays_away_fails_the_cycle_but_not_the_next(own_libvirtd, driver_of):
     driver = driver_of(own_libvirtd.uri)
     tree_of(driver)
