@@ -20,7 +20,7 @@ C = TypeVar("C")
 T = TypeVar("T")
 
 MOST_HUNG = 3
-_CLOSING_SECONDS = 1.0  # that a connection may take to be closed; then it is left to the daemon
+_CLOSING_SECONDS = 0.5  # that a connection may take to be closed; then it is left to the daemon
 
 
 class Hung(Exception):

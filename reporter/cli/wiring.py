@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-_CLEANUP = 2.0  # seconds that a driver has to let go of the host
+_CLEANUP = 0.8  # seconds that a driver has to let go of the host; with _GRACE, less than two
 
 
 class Wiring:
