@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,17 +31,10 @@ class ProviderFiles:
     def signature(directory: Path) -> Signature:
         """The ``*.yaml`` of a directory, by name; nothing where there is none, or a file, as in Nova.
 
+        :param directory: may be a pattern such as ``/etc/nova/*.d``, which stands for all that it matches
         :raises ConfigurationError: the directory is there and cannot be read
         """
-        try:
-            paths = sorted(path for path in directory.iterdir() if _is_provider_file(path.name))
-        except (FileNotFoundError, NotADirectoryError):
-            return ()
-        except OSError as error:
-            raise ConfigurationError(
-                f"the provider files in {directory} cannot be listed: {error.strerror}",
-                "correct [compute] provider_config_location, or the permissions of the directory",
-            ) from error
+        paths = sorted(path for each in _directories(directory) for path in _provider_files(each))
         return tuple((path, _identity(path)) for path in paths)
 
     @classmethod
@@ -71,6 +65,25 @@ def is_file(path: Path) -> bool:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:
         return False
+
+
+def _directories(location: Path) -> list[Path]:
+    name = str(location)
+    if not glob.has_magic(name):
+        return [location]
+    return [Path(each) for each in glob.glob(name)]  # noqa: PTH207 - Path's matches hidden ones too
+
+
+def _provider_files(directory: Path) -> list[Path]:
+    try:
+        return [path for path in directory.iterdir() if _is_provider_file(path.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise ConfigurationError(
+            f"the provider files in {directory} cannot be listed: {error.strerror}",
+            "correct [compute] provider_config_location, or the permissions of the directory",
+        ) from error
 
 
 def _is_provider_file(name: str) -> bool:

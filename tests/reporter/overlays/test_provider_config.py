@@ -319,6 +319,17 @@ def test_no_directory_is_nothing_to_do(tmp_path: Path) -> None:
     assert warnings == []
 
 
+def test_a_pattern_stands_for_the_directories_that_it_matches(files: Files) -> None:
+    path = files(a=entry("uuid: $COMPUTE_NODE", "{CUSTOM_A: {total: 2}}"))
+    hidden = path.parent / "[x]"
+    hidden.mkdir()
+    (hidden / "b.yaml").write_text("no provider file")
+    tree, _ = added(path.parent / "provider_*")
+    assert "CUSTOM_A" in tree.provider("node").inventory
+    tree, _ = added(hidden)
+    assert "CUSTOM_A" not in tree.provider("node").inventory, "[x] matches a directory called x"
+
+
 def test_a_file_for_the_directory_is_told_and_nothing_is_read(files: Files) -> None:
     path = files(a=entry("name: node", traits="CUSTOM_A")) / "a.yaml"
     tree, warnings = added(path)
