@@ -13,7 +13,7 @@ import yaml
 
 from drivers.static.files import read_text
 from drivers.static.reshape_rules import ReshapeRule, parse_rules
-from drivers.static.yaml_text import UnsafeYaml, find_line, parse_yaml
+from drivers.yaml_text import UnsafeYaml, find_line, parse_yaml
 from provider_tree.document import from_document
 from provider_tree.errors import InvalidTree
 from provider_tree.provider import Provider

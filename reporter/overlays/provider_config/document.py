@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from drivers.static.yaml_text import UnsafeYaml, scan_events
+from drivers.yaml_text import UnsafeYaml, scan_events
 from provider_tree.inventory import complete
 from reporter.errors import ConfigurationError
 

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.static.yaml_text import MAX_DEPTH, UnsafeYaml, find_line, parse_yaml
+from drivers.yaml_text import MAX_DEPTH, UnsafeYaml, find_line, parse_yaml
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(string.printable, max_size=8),
