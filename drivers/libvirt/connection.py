@@ -295,7 +295,12 @@ def told(ask: Callable[[], T], otherwise: T) -> T:
 
 
 def _hypervisor_version(connection: Any) -> int:
-    return told(lambda: int(connection.getVersion()), 0)
+    try:
+        return int(connection.getVersion())
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+            raise
+        return 0
 
 
 def _use(domain: Any) -> DomainUse:

@@ -16,12 +16,14 @@ class OwnLibvirtd:
     """A session libvirtd with what it has in one directory; runs as nobody where the tests run as root.
 
     :param cache: a directory that several may share, for what it found out about QEMU (in seconds)
+    :param programs: where it looks for QEMU; on the PATH when left out
     :ivar uri: how to connect to it
     """
 
-    def __init__(self, directory: Path, cache: Path) -> None:
+    def __init__(self, directory: Path, cache: Path, programs: Path | None = None) -> None:
         self._directory = directory
         self._cache = cache
+        self._path = os.environ["PATH"] if programs is None else str(programs)
         self._process: subprocess.Popen[bytes] | None = None
         for name in ("run", "config"):
             (directory / name).mkdir()
@@ -35,9 +37,9 @@ class OwnLibvirtd:
         """Start it and wait until it answers."""
         as_nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
         self._process = subprocess.Popen(
-            ["libvirtd", "--timeout", "0"],
+            [shutil.which("libvirtd") or "libvirtd", "--timeout", "0"],
             env={
-                "PATH": os.environ["PATH"],
+                "PATH": self._path,
                 "HOME": str(self._directory),
                 "XDG_RUNTIME_DIR": str(self._directory / "run"),
                 "XDG_CONFIG_HOME": str(self._directory / "config"),

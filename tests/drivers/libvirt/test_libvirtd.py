@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -20,10 +22,11 @@ from drivers import load_driver_class
 from drivers.errors import DriverOptionError
 from drivers.events import InventoryEvent, LifecycleEvent, Transition
 from drivers.libvirt.connection import Connection
-from drivers.libvirt.errors import LibvirtError, LibvirtStuck, LibvirtUnreachable
+from drivers.libvirt.errors import LibvirtCallFailed, LibvirtError, LibvirtStuck, LibvirtUnreachable
 from drivers.libvirt.events import DeviceChanged
 from provider_tree.tree import ProviderTree
 from tests.drivers.configured import make_conf
+from tests.drivers.libvirt.daemon import OwnLibvirtd, why_no_libvirtd
 
 pytestmark = [pytest.mark.libvirtd, pytest.mark.slow]
 
@@ -250,6 +253,28 @@ def test_without_a_libvirtd_it_says_where_and_how_to_start_it(driver_of, tmp_pat
     assert uri in error.value.what
     assert "start" in error.value.advice
     assert time.monotonic() - before < 2
+
+
+def test_a_qemu_that_is_away_for_a_moment_fails_the_cycle_and_takes_nothing_away(driver_of, libvirtd_cache):
+    """As while its package is replaced: libvirt cannot tell its version then, and knows of no guests."""
+    if reason := why_no_libvirtd():
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(prefix="lv") as directory:
+        emulator = Path(directory) / "bin" / "qemu-system-x86_64"
+        emulator.parent.mkdir()
+        emulator.symlink_to(shutil.which("qemu-system-x86_64"))
+        daemon = OwnLibvirtd(Path(directory), libvirtd_cache, emulator.parent)
+        try:
+            daemon.start()
+            driver = driver_of(daemon.uri)
+            before = tree_of(driver)
+            emulator.rename(emulator.with_name("away"))
+            with pytest.raises(LibvirtCallFailed, match="qemu-system-x86_64"):
+                tree_of(driver)
+            emulator.with_name("away").rename(emulator)
+            assert tree_of(driver) == before
+        finally:
+            daemon.stop()
 
 
 def test_a_restart_between_two_cycles_costs_nothing_but_a_new_look(own_libvirtd, driver_of):
