@@ -14,11 +14,11 @@ from oslo_config import cfg
 
 from drivers.base import Allocations, ComputeDriver, Vocabulary
 from drivers.compute_inventory import compute_inventory, read_settings
-from drivers.host.cpu import require_online
+from drivers.host.cpu import CpuFacts, read_cpu, require_online
 from drivers.host.cpu_stats import read_cpu_stats
 from drivers.host.disk import GIB, DiskFacts, choose_path, read_disk
 from drivers.host.facts import HostFacts, read_facts
-from drivers.host.memory import MEMINFO, require_memory
+from drivers.host.memory import MEMINFO, MemoryFacts, read_memory, require_memory
 from drivers.host.pci import pci_document
 from drivers.host.traits import HOST_TRAITS, cpu_traits
 from drivers.node_identity import read_node_uuid
@@ -65,9 +65,8 @@ class HostDriver(ComputeDriver):
 
         :raises HostReadError: it cannot
         """
-        facts = self._read()
-        require_online(facts.cpu)
-        require_memory(facts.memory)
+        require_online(read_cpu(self.root))
+        require_memory(read_memory(self.root))
 
     def get_available_nodes(self, refresh: bool = False) -> list[str]:
         """Return the one node: the name of the host."""
@@ -87,18 +86,18 @@ class HostDriver(ComputeDriver):
 
         :raises HostReadError: a fact is not known; nothing has been changed then
         """
-        facts = self._read()
-        totals = self._totals(facts, self._disk())
+        cpu, memory = read_cpu(self.root), read_memory(self.root)
+        totals = self._totals(cpu, memory, self._disk())
         current = provider_tree.provider(nodename).inventory
         inventory = compute_inventory(totals, read_settings(self.conf), current)
-        traits = cpu_traits(facts.cpu) | {COMPUTE_NODE}
+        traits = cpu_traits(cpu) | {COMPUTE_NODE}
         capable = {trait for trait, supported in self.capabilities_as_traits().items() if supported}
         provider_tree.update_inventory(nodename, inventory.records)
         provider_tree.remove_traits(nodename, *(self.vocabulary.traits - traits - capable))
         provider_tree.add_traits(nodename, *traits, *capable)
         notes = {
             **inventory.notes,
-            **{f"traits.{trait}": self._trait_source(facts, trait) for trait in sorted(traits)},
+            **{f"traits.{trait}": self._trait_source(cpu, trait) for trait in sorted(traits)},
             **{
                 f"traits.{trait}": Source("driver", "a capability of the driver") for trait in sorted(capable)
             },
@@ -167,21 +166,21 @@ class HostDriver(ComputeDriver):
         path = choose_path(self.root, self.conf.host_driver.disk_path, self.conf.instances_path)
         return read_disk(self.root, path)
 
-    def _totals(self, facts: HostFacts, disk: DiskFacts) -> dict[str, Source]:
-        online, memory = require_online(facts.cpu), require_memory(facts.memory)
+    def _totals(self, cpu: CpuFacts, found: MemoryFacts | None, disk: DiskFacts) -> dict[str, Source]:
+        online, memory = require_online(cpu), require_memory(found)
         return {
-            "VCPU": Source("driver", f"online CPUs of {facts.cpu.online_source}", len(online)),
+            "VCPU": Source("driver", f"online CPUs of {cpu.online_source}", len(online)),
             "MEMORY_MB": Source(
                 "driver", f"MemTotal of {self.root.display(MEMINFO)}", memory.total_kib // KIB_PER_MB
             ),
             "DISK_GB": Source("driver", f"size of the file system of {disk.path}", disk.total_gb),
         }
 
-    def _trait_source(self, facts: HostFacts, trait: str) -> Source:
+    def _trait_source(self, cpu: CpuFacts, trait: str) -> Source:
         if trait == COMPUTE_NODE:
             return Source("driver", "every compute node has it")
         if trait.startswith("HW_ARCH_"):
-            return Source("driver", f"machine name {facts.cpu.arch}")
+            return Source("driver", f"machine name {cpu.arch}")
         return Source("driver", f"the CPUs of {self.root.display('proc/cpuinfo')}")
 
 

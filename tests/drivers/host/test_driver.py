@@ -150,9 +150,19 @@ def test_odd_firmware_is_remarked_upon_once(machine: Path, caplog: pytest.LogCap
     write(machine, numa_node(7, range(3, 5), 1000))
     driver = make_driver(machine)
     with caplog.at_level(logging.WARNING):
-        driver.init_host("node1")
-        driver.update_provider_tree(make_tree(), "node1")
+        driver.get_available_resource("node1")
+        driver.get_available_resource("node1")
     assert caplog.text.count("NUMA node 7 is left out") == 1
+
+
+def test_what_is_not_reported_does_not_keep_the_rest_from_being_reported(machine: Path) -> None:
+    write(machine, {"sys/bus/pci/devices/0000:00:05.0/vendor": "what?\n"})
+    tree, driver = make_tree(), make_driver(machine)
+    driver.init_host("node1")
+    driver.update_provider_tree(tree, "node1")
+    assert "VCPU" in tree.provider("node1").inventory
+    with pytest.raises(HostReadError, match="vendor"):
+        driver.get_available_resource("node1")
 
 
 def test_available_resource_under_novas_keys(machine: Path) -> None:
