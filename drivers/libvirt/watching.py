@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,7 @@ _CLOSE_REASONS = {
 }
 # virNodeDeviceEventLifecycleType (libvirt-nodedev.h); what is merely defined is not there yet.
 _DEVICE_EVENTS = {0: "created", 1: "deleted"}
+_LOOP_PAUSE = 1.0  # seconds, after an error that may last
 _lock = threading.Lock()
 _started = False
 
@@ -51,6 +53,7 @@ def _run_loop(libvirt: Any) -> None:
             libvirt.virEventRunDefaultImpl()
         except libvirt.libvirtError as error:
             LOG.warning("libvirt's event loop: %s", error)
+            time.sleep(_LOOP_PAUSE)
 
 
 def register(libvirt: Any, connection: Any, sink: Sink) -> Callable[[], None]:
