@@ -29,6 +29,7 @@ MICROVERSION = "1.39"
 RESHAPER_MICROVERSION = "1.37"
 
 _URL = re.compile(r"\b(https?://)(?:[^/@\s]*@)?([^/?#\s'\"]+)")
+_USER = re.compile(r"(?<=://)[^/?#]*@")
 _DETAIL_LENGTH = 200
 _NAMES_IN_A_QUERY = 100  # keeps the URL of GET /traits?name=in:… under 8 KiB
 
@@ -79,9 +80,9 @@ class PlacementClient:
 
     @property
     def endpoint(self) -> str:
-        """The URL of Placement, for messages and to tell one Placement from another."""
+        """The URL of Placement, for messages and to tell one Placement from another; without a user in it."""
         with self._explained("finding Placement's endpoint"):
-            return str(self._adapter.get_endpoint() or "")
+            return _USER.sub("", str(self._adapter.get_endpoint() or ""))
 
     @property
     def label(self) -> str:

@@ -305,3 +305,9 @@ def test_label_is_the_url_unless_another_is_given() -> None:
     client, _ = client_over(lambda _request: answer(204))
     assert client.label == client.endpoint == URL
     assert PlacementClient(client._adapter, label="embedded").label == "embedded"
+
+
+def test_label_which_plans_and_snapshots_keep_has_no_password() -> None:
+    client, _ = client_over(lambda _request: answer(204))
+    client._adapter.endpoint_override = "http://me:s3cret@placement.example:8778/placement"
+    assert client.label == "http://placement.example:8778/placement"
