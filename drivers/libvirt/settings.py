@@ -72,8 +72,12 @@ def explained() -> Iterator[None]:
     try:
         yield
     except (cfg.Error, ValueError) as error:
-        text = _LOCATION.sub(r"\1", str(error).replace("\n", " "))
-        raise DriverOptionError(text, "correct the option in the configuration file") from error
+        raise DriverOptionError(readable(error), "correct the option in the configuration file") from error
+
+
+def readable(error: Exception) -> str:
+    """Return what oslo.config complains of in one line, with files by their names."""
+    return _LOCATION.sub(r"\1", str(error).replace("\n", " "))
 
 
 def _read(conf: cfg.ConfigOpts) -> Settings:

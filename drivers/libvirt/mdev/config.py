@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from oslo_config import cfg, types
 
 from drivers.errors import DriverOptionError
+from drivers.libvirt.settings import readable
 from drivers.root import HostRoot
 
 VGPU = "VGPU"
@@ -130,7 +131,9 @@ def _read_type(conf: cfg.ConfigOpts, name: str) -> MdevType:
         section = conf[group]
         return MdevType(name, section.mdev_class, section.max_instances, tuple(section.device_addresses))
     except ValueError as error:
-        raise DriverOptionError(f"[{group}]: {error}", "correct that option of the group") from error
+        raise DriverOptionError(
+            f"[{group}]: {readable(error)}", "correct that option of the group"
+        ) from error
 
 
 def assign(types: Sequence[MdevType], root: HostRoot) -> MdevConfig:

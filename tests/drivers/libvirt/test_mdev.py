@@ -229,6 +229,7 @@ def test_old_names_of_groups_and_options(report):
 def test_refusals_name_the_group(make, groups, reason):
     with pytest.raises(DriverOptionError, match=reason) as caught:
         make(Machine(), f"[devices]\nenabled_mdev_types=a,b\n{groups}")
+    assert "LocationInfo" not in caught.value.what
     assert caught.value.advice
 
 
