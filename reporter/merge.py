@@ -351,7 +351,7 @@ def _without_moved(provider: Provider, covered: Covered) -> Provider:
 
 
 def _emptied(provider: Provider, entry: Entry | None, owner_trait: str) -> Provider:
-    """A provider that others need: without what we set, but for the mark that it is ours."""
+    """A provider that stays, though wanted no more: without what we set, but for the mark that it is ours."""
     if entry is None:
         return provider
     return replace(

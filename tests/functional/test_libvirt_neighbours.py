@@ -102,6 +102,32 @@ def test_provider_of_others_named_like_a_device_does_not_stop_us(sync: Any, plac
     assert placement.tree() == before
 
 
+def test_what_we_report_on_a_provider_of_others_goes_with_the_device(
+    sync: Any, placement: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "sys/module/kvm_amd/parameters/sev"
+    file.parent.mkdir(parents=True)
+    file.write_text("Y\n")
+    sync(Host())
+    names = GPU, f"{NODE}_amd_sev"
+    for name in names:
+        theirs = placement.add_provider(name, UUID)
+        placement.set_inventory(theirs, {"FPGA": 3})
+        placement.set_traits(theirs, "OWNER_CYBORG")
+    before = placement.tree()
+    sync(Host(card(), features=sev(15, 0)), PCI)
+    assert placement.tree()[GPU]["inventory"].keys() == {"FPGA", GPU_CLASS}
+    holder = placement.allocate({before[GPU]["uuid"]: {GPU_CLASS: 1}})
+    report = sync(Host(card()[1:]), PCI)
+    assert [(each.change.provider, each.change.resource_class) for each in report.held] == [(GPU, GPU_CLASS)]
+    placement.delete(f"/allocations/{holder}")
+    sync(Host(card()[1:]), PCI)
+    now = placement.tree()
+    for name in names:
+        assert {**now[name], "generation": 0} == {**before[name], "generation": 0}
+    assert not sync(Host(card()[1:]), PCI).changes
+
+
 NEIGHBOURS = (
     "accelerator",
     f"{NODE}_0000:99:00.0",
