@@ -128,6 +128,25 @@ def test_what_we_report_on_a_provider_of_others_goes_with_the_device(
     assert not sync(Host(card()[1:]), PCI).changes
 
 
+def test_device_of_nova_computes_that_nobody_names_stays_and_that_is_said(
+    sync: Any, placement: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    sync(Host())
+    theirs = placement.add_provider(GPU, UUID)
+    placement.set_inventory(theirs, {GPU_CLASS: {"total": 1, "max_unit": 1}})
+    placement.set_traits(theirs, "COMPUTE_MANAGED_PCI_DEVICE", "OWNER_NOVA")
+    before = placement.tree()[GPU]
+    sync(Host(card()), PCI)
+    assert theirs not in caplog.text
+    sync(Host(card()[1:]), PCI)
+    assert placement.tree()[GPU] == before
+    assert f"openstack resource provider delete {theirs}" in caplog.text
+    caplog.clear()
+    sync(Host([]), PCI)
+    assert DEVICE not in placement.tree()
+    assert DEVICE not in caplog.text
+
+
 NEIGHBOURS = (
     "accelerator",
     f"{NODE}_0000:99:00.0",

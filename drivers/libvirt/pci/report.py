@@ -79,10 +79,12 @@ def put_devices(
     :param is_ours: whether a class (second) of a provider (its uuid, first) has been reported from here
     """
     wanted = {provider_name(node, address): provider for address, provider in view.items()}
+    warnings: list[str] = []
     for provider in list(reported_devices(tree, node)):
         if provider.name not in wanted and tree.exists(provider.uuid):
+            if MANAGED in provider.traits and provider.inventory:
+                warnings.append(_not_ours(provider))
             tree.remove(provider.uuid)
-    warnings: list[str] = []
     for name, device_provider in wanted.items():
         warnings.extend(_put(tree, node, name, device_provider, allocations, is_ours))
     return warnings
@@ -141,6 +143,15 @@ def _still_used(name: str, wanted: DeviceProvider, resource_class: str, total: i
     return (
         f"{name}: total of {resource_class} is {total}, though {OPTION} names {len(wanted.devices)} of its "
         f"devices: the others are still in use by {instances}; name them again, or delete or migrate those"
+    )
+
+
+def _not_ours(provider: Provider) -> str:
+    """Return a warning about a provider whose trait somebody else has set: one of ours is not shown here."""
+    return (
+        f"{provider.name} provides {', '.join(sorted(provider.inventory))}, but {OPTION} names no such "
+        "device; nova-compute made the provider, so it stays, and scheduling goes on to it; delete it: "
+        f"openstack resource provider delete {provider.uuid}"
     )
 
 
