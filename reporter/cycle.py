@@ -59,7 +59,7 @@ class Cycle:
         ledger = self._valid(stored, root, snapshot.tree)
         adoption = None
         if self.settings.manage == "tree":
-            adoption = identity.why_adoption(snapshot, root, ledger)
+            adoption = identity.why_adoption(snapshot, root, ledger, stored)
         context = self.context
         wish = ask(
             context.driver,
@@ -99,7 +99,7 @@ class Cycle:
         ledger = self._valid(stored, root, current)
         adoption = None
         if self.settings.manage == "tree":
-            adoption = identity.why_adoption(Snapshot(root.uuid, current), root, ledger)
+            adoption = identity.why_adoption(Snapshot(root.uuid, current), root, ledger, stored)
             if adoption is not None and not self.mode.adopt:
                 raise adoption
         consumers = reshape.read_consumers(self.client, saved.consumers, self.context.executor)

@@ -135,14 +135,23 @@ def check_is_root(snapshot: Snapshot, root: Root) -> None:
         )
 
 
-def why_adoption(snapshot: Snapshot, root: Root, ledger: Ledger) -> AdoptionNeeded | None:
-    """The refusal to write a root that exists and is not ours; None if it is ours, or does not exist."""
+def why_adoption(snapshot: Snapshot, root: Root, ledger: Ledger, stored: Ledger) -> AdoptionNeeded | None:
+    """The refusal to write a root that exists and is not ours; None if it is ours, or does not exist.
+
+    :param ledger: valid for the snapshot; ``stored``, as it is on disk
+    """
     if root.uuid not in snapshot.tree or (ledger.root_uuid == root.uuid and ledger.owns_root()):
         return None
     provider = snapshot.tree.provider(root.uuid)
+    entry = stored.entry(root.uuid)
+    what = "was not made from this state directory"
+    if entry is not None and entry.created:
+        what = (
+            "is not as it was made from this state directory: others have made it anew, "
+            "or Placement was restored from a backup, or is another one now"
+        )
     return AdoptionNeeded(
-        f"provider {provider.name} ({provider.uuid}) exists in Placement and was not made from this state "
-        f"directory{_whose(provider)}",
+        f"provider {provider.name} ({provider.uuid}) exists in Placement and {what}{_whose(provider)}",
         f"to take it over: sync --adopt, or 'placement-reporter adopt {root.node}' ('diff' shows what would "
         "change); to leave it alone: another name for this node, or [reporter] manage = children",
     )

@@ -264,7 +264,7 @@ def test_ledger_that_is_newer_than_placement_deletes_nothing(placement: Any, tmp
     driver.tree.remove("gpu0")
     driver.tree.remove("gpu1")
     with reporter_for(driver, placement.url, tmp_path) as reporter:
-        with pytest.raises(AdoptionNeeded):
+        with pytest.raises(AdoptionNeeded, match="restored from a backup"):
             reporter.sync_once("node")
         reporter.sync_once("node", adopt=True)
         # gpu1 had not moved, so it is known as ours; gpu0 might be anybody's.
