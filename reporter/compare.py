@@ -68,6 +68,7 @@ class Comparison:
             covered.classes,
         )
         changes = teller.with_reasons(changes)
+        held = [replace(each, change=teller.with_reason(each.change)) for each in held]
         if wish.after:
             moves = reshape.describe(wish.before, wish.after, current, wanted)
             why = self._why_no_reshape(wish, merged.tree, wanted)

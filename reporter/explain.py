@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 _OTHERS = Source("placement", "kept from Placement: somebody else set it")
 _BEFORE_US = Source("placement", "kept from Placement: it was there before us")
+_NEEDED = Source("placement", "kept from Placement: the driver no longer has it, and others need it")
 _ROOT_NOT_OURS = "kept from Placement: the root is not ours"
 _DEFAULT = Source("default", "Placement's default")
 _MARK = Source("configuration", "[reporter] owner_trait")
 
+_WHOLE = ""  # stands for every field of a provider
 _MEMBERS = (Kind.TRAITS.value, Kind.AGGREGATES.value)
 _SHORT = 60  # characters that two origins may have together in a reason
 
@@ -57,7 +59,7 @@ def explain(report: Report, driver: str, owner_trait: str, manage: Manage = "tre
     for provider in report.wanted.providers():
         for field, value in _values(provider):
             source = told.source(provider.uuid, field)
-            why = held.get((provider.uuid, field))
+            why = held.get((provider.uuid, field)) or held.get((provider.uuid, _WHOLE))
             if manage == "children" and provider.uuid == report.root_uuid:
                 source = told.kept(provider.uuid, field, value, _ROOT_NOT_OURS)
             elif why is not None:
@@ -75,7 +77,7 @@ def _held_fields(held: Iterable[Held]) -> Iterator[tuple[tuple[str, str], str]]:
         elif change.kind.value in _MEMBERS:
             fields = [f"{change.kind}.{item}" for item in {*(change.before or ())} ^ {*(change.after or ())}]
         else:
-            fields = ["name"]
+            fields = [_WHOLE if change.action is Action.DELETE else "name"]
         yield from (((change.uuid, field), each.why) for field in fields)
 
 
@@ -118,12 +120,16 @@ class Teller:
 
     def with_reasons(self, changes: Iterable[Change]) -> Changes:
         """The changes, each with a reason in a few words."""
-        return Changes(each if each.reason else replace(each, reason=self.reason(each)) for each in changes)
+        return Changes(self.with_reason(each) for each in changes)
+
+    def with_reason(self, change: Change) -> Change:
+        """The change with its reason."""
+        return change if change.reason else replace(change, reason=self.reason(change))
 
     def source(self, uuid: str, field: str) -> Source:
         """The origin of a value that Placement is to have."""
         if uuid not in self.desired:
-            return _OTHERS
+            return self._left_out(uuid, field)
         provider = self.desired.provider(uuid)
         name, _, item = field.partition(".")
         if field in provider.notes:
@@ -143,6 +149,14 @@ class Teller:
     @property
     def _driver(self) -> Source:
         return Source("driver", f"driver {self.driver}")
+
+    def _left_out(self, uuid: str, field: str) -> Source:
+        """Of a provider that the driver does not have, and that stays: its owner's, or ours and emptied."""
+        entry = self.ledger.entry(uuid)
+        ours = entry is not None and entry.created
+        if ours and field == f"{Kind.TRAITS}.{self.owner_trait}":
+            return _MARK
+        return _NEEDED if ours and field == "name" else _OTHERS
 
     def _of_record(self, provider: Provider, name: str, field: str) -> Source:
         if name not in provider.inventory:

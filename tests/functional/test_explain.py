@@ -13,7 +13,7 @@ from reporter.overlays import load_overlays
 from reporter.placement.client import PlacementClient
 from reporter.settings import Settings
 from reporter.sync import Reporter
-from tests.functional.drivers import ScriptedDriver
+from tests.functional.drivers import ScriptedDriver, TreeDriver, host_tree
 from tests.functional.reporting import MARKER, client_for, reporter_for
 
 
@@ -121,6 +121,24 @@ def test_held_change_is_said_where_its_value_would_be(placement: Any, tmp_path: 
         assert [(each.kind, each.value) for each in told.source.lost] == [("driver", 4)]
         untouched = explained(reporter, "node")["node", "VCPU.reserved"]
         assert untouched.source.kind == "default"
+
+
+def test_provider_that_stays_although_the_driver_no_longer_has_it(placement: Any, tmp_path: Path) -> None:
+    """One is in use, and others have a child below the other: neither is somebody else's."""
+    driver = TreeDriver(host_tree("gpu0", "gpu1"))
+    with reporter_for(driver, placement.url, tmp_path) as reporter:
+        reporter.sync("node")
+        gpu0, gpu1 = (driver.tree.provider(name).uuid for name in ("gpu0", "gpu1"))
+        placement.allocate({gpu0: {"VGPU": 1}})
+        placement.add_provider("theirs", gpu1)
+        driver.tree.remove("gpu0")
+        driver.tree.remove("gpu1")
+        found = explained(reporter, "node")
+    for field in ("VGPU.total", "traits.CUSTOM_GPU", f"traits.{MARKER}", "name"):
+        assert found["gpu0", field].source.detail == "the change is held: in use: 1 VGPU"
+    assert found["gpu1", f"traits.{MARKER}"].source.detail == "[reporter] owner_trait"
+    assert "others need it" in found["gpu1", "name"].source.detail
+    assert "somebody else" in found["theirs", "name"].source.detail
 
 
 def test_root_that_is_not_ours_is_explained_as_placement_has_it(placement: Any, tmp_path: Path) -> None:

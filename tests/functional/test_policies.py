@@ -98,6 +98,7 @@ def test_provider_that_stays_for_the_sake_of_one_below_it_is_told_as_well(node: 
         "slice": "in use: 1 VGPU",
         "gpu0": "a provider below it stays",
     }
+    assert {each.change.reason for each in report.held} == {"driver scripted no longer has it"}
     assert set(placement.tree()) == {"node", "gpu0", "slice"}
 
 
