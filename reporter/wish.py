@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from drivers.errors import ReshapeFailed, ReshapeNeeded
@@ -14,15 +14,18 @@ from reporter.placement.usages import providers_in_use
 
 if TYPE_CHECKING:
     from drivers.base import Allocations, ComputeDriver
-    from provider_tree import ProviderTree
+    from provider_tree import Provider, ProviderTree
     from reporter.identity import Root
     from reporter.merge import ViewCache
     from reporter.placement.client import PlacementClient
-    from reporter.state.ledger import Ledger
+    from reporter.state.ledger import Entry, Ledger
 
 
 class Overlay(Protocol):
     """Something merged over the tree of whatever driver there is."""
+
+    def names(self, provider: Provider) -> bool:
+        """Whether it may add something to that provider."""
 
     def prepare(self, provider_tree: ProviderTree, nodename: str) -> None:
         """Edit Placement's tree before the driver gets it: take out what ``apply`` is to add again."""
@@ -84,17 +87,20 @@ def ask(
     """
     driver.note_ownership(root.node, ledger.has_class)
     vocabulary = driver.vocabulary
-    tree = _fresh(root, overlays, driver_view(current, ledger, views, vocabulary=vocabulary))
+    given = _fresh(root, overlays, driver_view(current, ledger, views, vocabulary=vocabulary))
+    tree = given.copy()
     try:
         try:
             driver.update_provider_tree(tree, root.node)
         except ReshapeNeeded:
             if not hides_classes(current, ledger, vocabulary):
                 raise
-            tree = _fresh(root, overlays, driver_view(current, ledger, all_classes=True))
+            given = _fresh(root, overlays, driver_view(current, ledger, all_classes=True))
+            tree = given.copy()
             driver.update_provider_tree(tree, root.node)
     except ReshapeNeeded:
         return _reshape(driver, root, current, ledger, overlays, client, executor)
+    _put_back(tree, given, ledger, overlays)
     return Wish(tree, _overlay(tree, root, overlays))
 
 
@@ -111,7 +117,8 @@ def _reshape(
     in_use = providers_in_use(client, current)
     before = reshape.for_driver(reshape.read_allocations(client, in_use, executor))
     after = {consumer: _copied(each) for consumer, each in before.items()}
-    tree = _fresh(root, overlays, driver_view(current, ledger, all_classes=True))
+    given = _fresh(root, overlays, driver_view(current, ledger, all_classes=True))
+    tree = given.copy()
     try:
         driver.update_provider_tree(tree, root.node, after)
     except ReshapeNeeded as error:
@@ -120,6 +127,7 @@ def _reshape(
             "this is a defect of the driver",
         ) from error
     moved = reshape.moved(before, after)
+    _put_back(tree, given, ledger, overlays, {uuid for uuid, _ in _lost(before, after)})
     usages: dict[str, dict[str, int]] = {}
     for allocation in before.values():
         for (uuid, resource_class), amount in reshape.resources_of(allocation).items():
@@ -144,6 +152,50 @@ def _fresh(root: Root, overlays: Sequence[Overlay], tree: ProviderTree) -> Provi
     for overlay in overlays:
         overlay.prepare(tree, root.node)
     return tree
+
+
+def _put_back(
+    tree: ProviderTree,
+    given: ProviderTree,
+    ledger: Ledger,
+    overlays: Sequence[Overlay],
+    emptied: Collection[str] = (),
+) -> None:
+    """Put those of others' providers back that a driver has dropped, as it may, and that an overlay names.
+
+    :param emptied: uuids of providers from which allocations move: those may go with them
+    """
+
+    def is_others(provider: Provider) -> bool:
+        entry = ledger.entry(provider.uuid)
+        return provider.uuid not in emptied and not (entry is not None and entry.may_delete(provider))
+
+    for uuid in given.by_uuid().keys() - tree.by_uuid().keys():
+        provider = given.provider(uuid)
+        if any(overlay.names(provider) for overlay in overlays):
+            missing = _missing_branch(provider, given, tree)
+            if all(is_others(each) and each.name not in tree for each in missing):
+                for each in missing:
+                    _put(tree, each, ledger.entry(each.uuid))
+
+
+def _missing_branch(provider: Provider, given: ProviderTree, tree: ProviderTree) -> list[Provider]:
+    """The provider and those above it that are not in ``tree``, top-down."""
+    missing: list[Provider] = []
+    above: Provider | None = provider
+    while above is not None and above.uuid not in tree:
+        missing.insert(0, above)
+        above = given.provider(above.parent_uuid) if above.parent_uuid else None
+    return missing
+
+
+def _put(tree: ProviderTree, provider: Provider, entry: Entry | None) -> None:
+    """Add a provider without the classes that are ours: an overlay that still wants them adds them anew."""
+    ours = entry.classes if entry is not None else frozenset()
+    inventory = {name: record for name, record in provider.inventory.items() if name not in ours}
+    if provider.parent_uuid is not None:
+        tree.new_child(provider.name, provider.parent_uuid, provider.uuid, provider.generation)
+        tree.replace(replace(provider, inventory=inventory))
 
 
 def _overlay(tree: ProviderTree, root: Root, overlays: Sequence[Overlay]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from reporter.overlays import OPTIONS, load_overlays
 from reporter.report import Report
 from reporter.settings import Settings
 from reporter.sync import Reporter
-from tests.functional.drivers import ScriptedDriver
+from tests.functional.drivers import Edit, ScriptedDriver
 from tests.functional.reporting import client_for
 
 AGENT = "33333333-3333-4333-8333-333333333333"
@@ -35,8 +35,9 @@ def host(tree: ProviderTree, node: str, _allocations: object) -> None:
 class Host:
     """Cycles with the text of a provider file; None for no file."""
 
-    def __init__(self, placement: Any, directory: Path) -> None:
+    def __init__(self, placement: Any, directory: Path, edit: Edit) -> None:
         self.placement = placement
+        self.edit = edit
         self.directory = directory
         self.files = directory / "provider_config"
         self.files.mkdir()
@@ -62,7 +63,7 @@ class Host:
         client = client_for(self.placement.url)
         state = self.directory / "state"
         settings = Settings(connections=1)
-        with Reporter(ScriptedDriver(host), client, state, settings, self.overlays()) as reporter:
+        with Reporter(ScriptedDriver(self.edit), client, state, settings, self.overlays()) as reporter:
             yield reporter
 
     def sync(self, text: str | None, **how: Any) -> Report:
@@ -72,10 +73,21 @@ class Host:
             return reporter.sync("node", **how)
 
 
+def rebuild(tree: ProviderTree, node: str, allocations: object) -> None:
+    """A driver that drops what it does not know, which the reporter puts back."""
+    for child in list(tree.children(node)):
+        if child.name != "gpu":
+            tree.remove(child.uuid)
+    host(tree, node, allocations)
+
+
+DRIVERS = pytest.mark.parametrize("machine", [host, rebuild], indirect=True)
+
+
 @pytest.fixture
-def machine(placement: Any, tmp_path: Path) -> Host:
+def machine(placement: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Host:
     """A host that is in Placement, with a provider of another agent's below it."""
-    made = Host(placement, tmp_path)
+    made = Host(placement, tmp_path, getattr(request, "param", host))
     made.sync(None)
     placement.add_provider("agent", placement.uuid_of("node"), AGENT)
     placement.set_inventory(AGENT, {"CUSTOM_AGENTS": {"total": 7, "reserved": 1}})
@@ -91,6 +103,7 @@ def entry(provider: str, total: int = 10, trait: str = "CUSTOM_RACK") -> str:
     )
 
 
+@DRIVERS
 @pytest.mark.parametrize("provider", ["uuid: $COMPUTE_NODE", "name: node", "name: gpu", f"uuid: {AGENT}"])
 def test_comes_changes_and_goes(machine: Host, provider: str) -> None:
     placement = machine.placement
@@ -113,6 +126,7 @@ def test_comes_changes_and_goes(machine: Host, provider: str) -> None:
     assert machine.sync(None).changes == ()
 
 
+@DRIVERS
 def test_only_what_is_named_is_written(machine: Host) -> None:
     placement = machine.placement
     machine.sync(entry(f"uuid: {AGENT}"))
@@ -170,6 +184,7 @@ def test_record_of_a_driver_that_placement_would_refuse_is_an_error(machine: Hos
     assert machine.placement.tree() == before
 
 
+@DRIVERS
 def test_service_follows_the_files(machine: Host) -> None:
     placement = machine.placement
     before = placement.tree()

@@ -21,7 +21,7 @@ from reporter.overlays.provider_config.merging import Addition, resolve, strip
 if TYPE_CHECKING:
     from oslo_config.cfg import ConfigOpts
 
-    from provider_tree import ProviderTree
+    from provider_tree import Provider, ProviderTree
 
 __all__ = ["ProviderConfigOverlay"]
 
@@ -41,6 +41,11 @@ class ProviderConfigOverlay:
         self._found: dict[str, set[str]] = {}
         self._absent: set[tuple[str, str]] = set()
         self._refresh()
+
+    def names(self, provider: Provider) -> bool:
+        """Whether a file names the provider, by uuid or by name."""
+        configs = self._files.configs if self._good is None else (*self._files.configs, *self._good.configs)
+        return any(each.lookup in (provider.uuid, provider.name) for each in configs)
 
     def prepare(self, provider_tree: ProviderTree, nodename: str) -> None:  # noqa: ARG002 - as apply
         """Take the classes that the files name out of a tree that came from Placement.
