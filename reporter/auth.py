@@ -6,6 +6,7 @@ endpoint comes from the catalog or the configuration, and no version discovery i
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import threading
 from collections.abc import Sequence
@@ -77,6 +78,18 @@ class AskingOnce(session.Session):
             under_way.pop()
 
 
+class _Adapter(Adapter):
+    """An adapter without a rate limit.
+
+    keystoneauth1 has no request begin, by the wall clock, before the adapter was made: when the clock is set
+    back, as it is at boot, requests wait until that moment comes again.
+    """
+
+    def request(self, url: str, method: str, **named: Any) -> Any:
+        """As keystoneauth1's."""
+        return super().request(url, method, **{"rate_semaphore": contextlib.nullcontext(), **named})
+
+
 class _SessionLoader(loading.session.Session):
     @property
     def plugin_class(self) -> type[session.Session]:
@@ -128,7 +141,7 @@ def adapter_from_conf(conf: Configuration) -> Adapter:
     except (TypeError, ValueError, exceptions.ClientException) as error:
         raise ConfigurationError(f"{_where(conf, 'auth_type')}: {error}", _ADVICE) from error
     group = conf[GROUP]
-    return Adapter(
+    return _Adapter(
         opened,
         interface=_interfaces(conf),
         default_microversion=MICROVERSION,
@@ -246,7 +259,7 @@ def adapter_from_cloud(name: str) -> Adapter:
     opened.user_agent = user_agent()
     if opened.timeout is None:
         opened.timeout = DEFAULT_TIMEOUT
-    return Adapter(
+    return _Adapter(
         opened,
         service_type=region.get_service_type(SERVICE_TYPE),
         service_name=region.get_service_name(SERVICE_TYPE),
@@ -271,7 +284,7 @@ def _unknown_cloud(name: str, clouds: Any) -> ConfigurationError:
 
 def adapter_from_session(opened: session.Session) -> Adapter:
     """Placement as the catalog behind a keystoneauth1 session has it."""
-    return Adapter(opened, service_type=SERVICE_TYPE, default_microversion=MICROVERSION)
+    return _Adapter(opened, service_type=SERVICE_TYPE, default_microversion=MICROVERSION)
 
 
 def adapter_from_url(url: str, timeout: float = DEFAULT_TIMEOUT) -> Adapter:
@@ -295,7 +308,7 @@ def adapter_from_url(url: str, timeout: float = DEFAULT_TIMEOUT) -> Adapter:
     if _is_loopback(parts.hostname or ""):
         # A proxy of the environment would look for 127.0.0.1 on itself.
         opened.session.trust_env = False
-    return Adapter(
+    return _Adapter(
         opened,
         service_type=SERVICE_TYPE,
         endpoint_override=url.rstrip("/"),
