@@ -63,6 +63,7 @@ class Hypervisor:
         self.root = root or HostRoot()
         self.left_out: dict[str, str] = {}
         """What libvirt does not tell here → what is therefore not reported."""
+        self._told: set[str] = set()
         self._machine_types = parse_machine_types(machine_types)
         self._versions: Versions | None = None
         self._capabilities: Capabilities | None = None
@@ -200,12 +201,13 @@ class Hypervisor:
 
     def leave_out(self, what: str, consequence: str, reason: object = "") -> None:
         """Say, once, what libvirt does not tell here and what is therefore not reported."""
-        if what not in self.left_out:
+        self.left_out[what] = consequence
+        if what not in self._told:
+            self._told.add(what)
             because = f" ({reason})" if reason else ""
             LOG.warning(
                 "%s does not tell %s; left out: %s%s", self.connection.uri, what, consequence, because
             )
-            self.left_out[what] = consequence
 
 
 def parse_machine_types(settings: Sequence[str]) -> dict[str, str]:
