@@ -132,7 +132,10 @@ class Service:
                 self._backoff(node).interrupt()
             return chosen
 
-        self._cycles(choose)
+        pause = self._cycles(choose)
+        latest = time.monotonic() + self._interval + self._jitter
+        if pause is None and self._next_round > latest and not self._stopping.is_set():
+            self._start_round_in(self._interval)  # it had been put off
 
     def _cycles(self, choose: Callable[[list[str]], list[str]]) -> float | None:
         """Run cycles, one after the other, for the nodes that are chosen.

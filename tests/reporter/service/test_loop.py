@@ -227,6 +227,19 @@ def test_an_event_ends_no_pause_for_placements_sake(placement: RealPlacement, se
         assert len(placement.requests) == 1
 
 
+def test_after_an_event_that_ended_a_pause_rounds_come_every_interval_again(
+    serve: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver = Nodes("a")
+    driver.broken = {""}
+    with caplog.at_level(logging.DEBUG, "reporter.service"), serve(driver, interval=1):
+        eventually(lambda: "(attempt 4 failed" in caplog.text, seconds=20)
+        driver.broken = set()
+        driver.emit_event(InventoryEvent())
+        eventually(lambda: driver.count("a") >= 1, seconds=2)
+        eventually(lambda: driver.count("a") >= 3, seconds=4)
+
+
 def test_an_event_that_is_not_about_inventory_is_not_waited_for(serve: Any) -> None:
     driver = Nodes("a")
     with serve(driver):
