@@ -66,9 +66,14 @@ def _directory(path: Path) -> Iterator[Path]:
 def read_file(path: Path) -> ConfigFile:
     """Read one file.
 
-    :raises ConfigurationError: it is absent or unreadable, not UTF-8, or has a line that is no assignment
+    :raises ConfigurationError: it is absent or unreadable, a pipe, not UTF-8, or has a line that is no
+        assignment
     """
     try:
+        if path.is_fifo():
+            raise ConfigurationError(
+                f"the configuration file {path} is a pipe", "name a file: oslo.config reads it once more"
+            )
         return parse_file(path, path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(

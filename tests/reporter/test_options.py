@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -271,6 +272,15 @@ class TestUnreadable:
 
     def test_directory_for_a_file(self, tmp_path: Path) -> None:
         assert "Is a directory" in refusal(tmp_path).what
+
+    def test_pipe_for_a_file(self, tmp_path: Path) -> None:
+        """oslo.config reads the file once more, and would find it empty; or wait, for a writer."""
+        path = tmp_path / "pipe.conf"
+        os.mkfifo(path)
+        assert f"{path} is a pipe" in refusal(path).what
+
+    def test_no_configuration_at_all(self) -> None:
+        assert load_config([Path("/dev/null")]).reporter.driver == "host"
 
     def test_missing_directory(self, tmp_path: Path) -> None:
         error = refusal(config_dirs=[tmp_path / "absent"])
