@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     :return: the exit code
     """
     verbose = 0
+    _open_streams()
     try:
         for stream in (sys.stdout, sys.stderr):
             _never_fail_to_encode(stream)
@@ -132,6 +133,16 @@ def _discard_stdout() -> None:
         os.close(null)
     except (OSError, ValueError):
         pass  # no real file behind it
+
+
+def _open_streams() -> None:
+    """Have a stdout and a stderr, though the process was started without (``>&-``).
+
+    The files that take their descriptors would get what others print.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - for good
 
 
 def _never_fail_to_encode(stream: object) -> None:

@@ -157,5 +157,18 @@ def test_a_full_disk_under_the_output_is_told() -> None:
     assert len(done.stderr.splitlines()) == 2
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error(closed: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m reporter detect {closed}"],
+        cwd=project_root(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_main_returns_instead_of_exiting() -> None:
     assert main(["--version"]) == 0
