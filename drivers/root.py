@@ -64,10 +64,12 @@ class HostRoot:
         """Return the contents of a file.
 
         :raises Absent: it is not there
-        :raises HostReadError: it is there but cannot be read (permissions, I/O error, a directory)
+        :raises HostReadError: it is there but cannot be read (permissions, I/O error, a directory, a pipe)
         """
         full = self.locate(name)
         try:
+            if full.is_fifo():  # of a recording gone wrong: nobody would ever write to it
+                raise HostReadError(f"{full} is a pipe", "record the machine anew")
             return full.read_bytes()
         except (FileNotFoundError, NotADirectoryError) as error:
             raise Absent(f"{full} does not exist", "") from error

@@ -54,6 +54,12 @@ def test_a_directory_is_not_read_as_a_file(tmp_path: Path) -> None:
         root.find_text("sys/devices")
 
 
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "meminfo")
+    with pytest.raises(HostReadError, match="meminfo is a pipe"):
+        HostRoot(tmp_path).read_text("meminfo")
+
+
 @pytest.mark.parametrize("text", ["", "many", "1.5", "0x10"])
 def test_a_number_that_is_none_names_the_file_and_what_was_expected(tmp_path: Path, text: str) -> None:
     root = HostRoot(write(tmp_path, {"sys/count": text}))
