@@ -98,7 +98,8 @@ def _positions(records: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         name = _text(record["name"], path)
         if not 0 < len(name) <= MAX_NAME:
             raise InvalidTree(
-                f"{path}: must have 1 to {MAX_NAME} characters, has {len(name)}", "shorten the name"
+                f"{path}: must have 1 to {MAX_NAME} characters, has {len(name)}",
+                "shorten the name" if name else "a provider needs a name",
             )
         first = positions.setdefault(name, index)
         if first != index:
@@ -238,6 +239,12 @@ def _list(value: Any, path: str) -> Sequence[Any]:
 def _text(value: Any, path: str) -> str:
     if not isinstance(value, str):
         raise InvalidTree(f"{path}: must be text, is {_kind(value)}", "put it in quotes")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidTree(
+            f"{path}: {value!r} is no Unicode text", "write both escapes of a pair, or the character"
+        ) from None
     return value
 
 

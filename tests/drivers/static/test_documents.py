@@ -119,6 +119,7 @@ def test_what_is_wrong_in_yaml_is_told_with_file_and_line(tmp_path: Path, text: 
         ('{"providers": [\n{"name" "n1"}]}', r"a\.json:2: Expecting ':' delimiter"),
         ('{"providers": [], "providers": []}', r"a\.json: the key 'providers' stands twice"),
         ('{"providers": NaN}', r"a\.json: NaN is not a number in JSON"),
+        (r'{"providers": [{"name": "n\ud800"}]}', r"a\.json: providers\[0\]\.name: .* is no Unicode text"),
         ("[" * 200_000, r"a\.json: is nested too deeply"),
         ("", r"a\.json:1: Expecting value"),
     ],
