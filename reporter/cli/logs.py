@@ -7,8 +7,9 @@ import sys
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
-#: Libraries that tell each step at INFO, and at WARNING what our own errors say in two lines.
-_CHATTY = ("apscheduler", "keystoneauth", "openstack", "stevedore", "urllib3")
+#: Libraries that tell each step at INFO, and at WARNING what our own errors say in two lines. So do
+#: Python's warnings: with ``insecure = true``, urllib3's of each request.
+_CHATTY = ("apscheduler", "keystoneauth", "openstack", "py.warnings", "stevedore", "urllib3")
 _LIBRARY_LEVELS = (logging.ERROR, logging.WARNING, logging.NOTSET)
 
 
@@ -31,6 +32,7 @@ def log_to_stderr(verbose: int, formatter: logging.Formatter | None = None) -> N
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[min(verbose, len(_LEVELS) - 1)])
+    logging.captureWarnings(True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(_LIBRARY_LEVELS[min(verbose, len(_LIBRARY_LEVELS) - 1)])
 

@@ -157,6 +157,19 @@ def test_a_full_disk_under_the_output_is_told() -> None:
     assert len(done.stderr.splitlines()) == 2
 
 
+@pytest.mark.parametrize(("verbose", "told"), [(0, False), (1, True)])
+def test_what_libraries_warn_of_is_told_on_demand(verbose: int, told: bool) -> None:
+    """With ``[placement] insecure``, urllib3 warns at each request: a service has thousands."""
+    program = (
+        "import warnings; from urllib3.exceptions import InsecureRequestWarning\n"
+        "from reporter.cli.logs import log_to_stderr\n"
+        f"log_to_stderr({verbose}); warnings.warn('unverified', InsecureRequestWarning)"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=project_root(), check=True, capture_output=True, text=True)
+    assert ("unverified" in done.stderr) == told
+
+
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_error(closed: str) -> None:
     done = subprocess.run(
