@@ -113,6 +113,7 @@ _BY_STATUS: dict[int, type[PlacementError]] = {
 }
 _ADVICE: dict[type[PlacementError], str] = {
     BadRequest: "this is a defect of the driver's tree or of placement-reporter; -v shows the request",
+    NotFound: "check that the URL is Placement's; if it is, a later cycle tries again",
     ConcurrentUpdate: "another writer is changing the same providers; the next cycle reads them again",
     InventoryInUse: "move or delete the allocations first, or keep the inventory",
     ProviderInUse: "move or delete its allocations first",

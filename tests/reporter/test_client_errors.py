@@ -85,6 +85,11 @@ def failure(response: requests.Response, method: str = "PUT", path: str = "/x") 
     return caught.value
 
 
+def test_another_service_of_openstack_may_have_said_that_there_is_no_such_thing() -> None:
+    """Its errors look like Placement's, and the URL is what to look at."""
+    assert "check that the URL is Placement's" in failure(error(404, "placement.undefined_code")).advice
+
+
 @pytest.mark.parametrize(
     ("response", "kind"),
     [
