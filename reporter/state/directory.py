@@ -81,7 +81,7 @@ class StateDirectory:
             raise _unusable("read", file, error) from error
         try:
             content = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _malformed(file, str(error)) from error
         if not isinstance(content, dict):
             raise _malformed(file, "not a JSON object")

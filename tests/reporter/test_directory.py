@@ -134,7 +134,7 @@ def test_identity_tells_one_content_from_the_next(state: StateDirectory) -> None
     assert len(seen) > 1
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"', "\ud800"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"', "\ud800", "[" * 200_000])
 def test_what_is_no_json_object_is_malformed(state: StateDirectory, text: str) -> None:
     file = state.node_file("node", "ledger")
     state.write(file, {})
