@@ -114,13 +114,20 @@ class _Sender:
                 generation, body = self._reread(request, before)
             try:
                 answer = self._request_existing(request, {**(body or {}), _GENERATION: generation})
-            except errors.ConcurrentUpdate:
-                if not left:
+            except (errors.ConcurrentUpdate, errors.InternalError) as error:
+                if not left or not self._overtook(error, uuid, generation):
                     raise
                 self._moved.add(uuid)
             else:
                 self._generations[uuid] = answer.get(_GENERATION)
                 return
+
+    def _overtook(self, error: errors.PlacementError, uuid: str, generation: int | None) -> bool:
+        """Whether a write failed because another one was quicker.
+
+        To two who write the traits of a provider at the same moment Placement answers 500, not 409.
+        """
+        return isinstance(error, errors.ConcurrentUpdate) or self._client.traits(uuid)[0] != generation
 
     def _reread(self, request: Request, before: Provider) -> tuple[int, Mapping[str, Any]]:
         try:

@@ -7,6 +7,7 @@ PlacementError
 ├── Forbidden               403: the role is missing
 ├── TooOld                  406: the microversion is not supported
 ├── Unavailable             429 and 5xx; ``retry_after`` in seconds where told
+│   └── InternalError           500; also of two writers of one provider's traits at the same moment
 ├── BadRequest              400
 ├── NotFound                404
 └── Conflict                409
@@ -59,6 +60,10 @@ class Unavailable(PlacementError):
     def __init__(self, what: str, advice: str = "", retry_after: float | None = None) -> None:
         super().__init__(what, advice)
         self.retry_after = retry_after
+
+
+class InternalError(Unavailable):
+    """Placement is broken; or it stumbled over two conditional writes at the same moment."""
 
 
 class BadRequest(PlacementError):
@@ -138,7 +143,8 @@ def from_response(response: Response, request: str) -> PlacementError:
             "upgrade openstack-placement to 7.0.0 (Yoga) or later",
         )
     if status == 429 or status >= 500:
-        return Unavailable(
+        kind_of_failure = InternalError if status == 500 else Unavailable
+        return kind_of_failure(
             f"Placement answered {status} to {request}: {_detail(response)[1]}",
             "look at Placement's log; a later cycle tries again",
             retry_after=_retry_after(response),

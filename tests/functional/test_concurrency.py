@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from provider_tree import ProviderTree
-from reporter.placement.errors import ConcurrentUpdate
+from reporter.placement.errors import ConcurrentUpdate, Unavailable
 from tests.functional.drivers import TreeDriver, host_tree
 from tests.functional.reporting import (
     MARKER,
@@ -221,6 +221,35 @@ def test_writer_who_is_always_quicker_is_an_error_that_says_so(placement: Any, t
         placement.hook = None
         reporter.sync_once("node")
     assert placement.tree()["node"]["aggregates"] == [AGGREGATE]
+
+
+@pytest.mark.parametrize("there_is", [True, False])
+def test_writer_at_the_same_moment_of_whom_placement_only_says_that_it_broke(
+    placement: Any, tmp_path: Path, there_is: bool
+) -> None:
+    """With several workers Placement answers 500 to the one of two writers of traits who is too late."""
+    driver = TreeDriver(host_tree("gpu0"))
+    gpu0 = driver.tree.provider("gpu0").uuid
+    broken = iter([("500 Internal Server Error", b"{}")])
+
+    def hook(method: str, path: str) -> tuple[str, bytes] | None:
+        if (method, path) != ("PUT", f"/resource_providers/{gpu0}/traits"):
+            return None
+        answer = next(broken, None)
+        if answer and there_is:
+            add_trait(placement, gpu0)
+        return answer
+
+    with reporter_for(driver, placement.url, tmp_path) as reporter:
+        reporter.sync_once("node")
+        driver.tree.update_traits("gpu0", ["CUSTOM_GPU", "CUSTOM_SECOND"])
+        placement.hook = hook
+        if there_is:
+            reporter.sync_once("node")
+            assert {"CUSTOM_SECOND", "CUSTOM_OTHERS"} <= set(placement.tree()["gpu0"]["traits"])
+        else:
+            with pytest.raises(Unavailable):
+                reporter.sync_once("node")
 
 
 def test_tree_that_changes_while_it_is_read_is_read_again(placement: Any, tmp_path: Path) -> None:

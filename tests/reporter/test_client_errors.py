@@ -112,7 +112,7 @@ def test_another_service_of_openstack_may_have_said_that_there_is_no_such_thing(
         (answer(409, b"not JSON"), errors.Conflict),
         (answer(413), errors.PlacementError),
         (answer(429), errors.Unavailable),
-        (answer(500, b"<html>"), errors.Unavailable),
+        (answer(500, b"<html>"), errors.InternalError),
         (error(503), errors.Unavailable),
         (answer(301, Location="http://elsewhere"), errors.NotPlacement),
         (answer(302), errors.NotPlacement),
