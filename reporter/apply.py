@@ -119,7 +119,7 @@ class _Sender:
                     raise
                 self._moved.add(uuid)
             else:
-                self._generations[uuid] = answer.get(_GENERATION)
+                self._generations[uuid] = _told_generation(request, answer)
                 return
 
     def _overtook(self, error: errors.PlacementError, uuid: str, generation: int | None) -> bool:
@@ -170,6 +170,17 @@ class _Sender:
 
     def _request(self, request: Request, body: Mapping[str, Any] | None) -> dict[str, Any]:
         return self._client.request(request.method, request.path, body, microversion=request.microversion)
+
+
+def _told_generation(request: Request, answer: Mapping[str, Any]) -> int:
+    """What each conditional write is answered with; where it is not, somebody else has answered."""
+    generation = answer.get(_GENERATION)
+    if not isinstance(generation, int):
+        raise errors.NotPlacement(
+            f"the answer to {request} does not tell the generation, so it may not have been written",
+            "check that the URL is Placement's, and that no proxy answers for it",
+        )
+    return generation
 
 
 def _no_room(consumers: list[str], error: errors.Conflict) -> ReshapeFailed:

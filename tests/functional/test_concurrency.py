@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from provider_tree import ProviderTree
-from reporter.placement.errors import ConcurrentUpdate, Unavailable
+from reporter.placement.errors import ConcurrentUpdate, NotPlacement, Unavailable
 from tests.functional.drivers import TreeDriver, host_tree
 from tests.functional.reporting import (
     MARKER,
@@ -250,6 +250,25 @@ def test_writer_at_the_same_moment_of_whom_placement_only_says_that_it_broke(
         else:
             with pytest.raises(Unavailable):
                 reporter.sync_once("node")
+
+
+@pytest.mark.parametrize("answer", [("204 No Content", b""), ("200 OK", b"{}")])
+def test_write_that_only_a_proxy_says_was_made_is_made_later(
+    placement: Any, tmp_path: Path, answer: tuple[str, bytes]
+) -> None:
+    """Were it taken for made, the class would be nobody's from then on, and stay for ever."""
+    driver = TreeDriver(host_tree("gpu0"))
+    with reporter_for(driver, placement.url, tmp_path) as reporter:
+        reporter.sync_once("node")
+        driver.tree.update_inventory("gpu0", {})
+        placement.hook = lambda method, path: (
+            answer if path.endswith("/inventories") and method == "PUT" else None
+        )
+        with pytest.raises(NotPlacement):
+            reporter.sync_once("node")
+        placement.hook = None
+        reporter.sync_once("node")
+    assert not placement.tree()["gpu0"]["inventory"]
 
 
 def test_tree_that_changes_while_it_is_read_is_read_again(placement: Any, tmp_path: Path) -> None:
