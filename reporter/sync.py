@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 
 from reporter.context import Context, Mode, NodeMemory, Progress
 from reporter.cycle import Cycle
-from reporter.errors import StateError
+from reporter.errors import ConfigurationError, StateError
 from reporter.names import Names
 from reporter.placement import errors
 from reporter.settings import Settings
@@ -100,16 +100,28 @@ class Reporter:
         return list(self.driver.get_available_nodes(refresh=refresh))
 
     def diff(self, node: str) -> Report:
-        """What a sync would change. Writes nothing, needs no lock. Errors as ``sync_once``."""
+        """What a sync would change. Writes nothing, needs no lock. Errors as ``sync_once``, and:
+
+        :raises reporter.errors.ConfigurationError: the driver has no such node
+        """
+        self._refuse_strange(node)
         return self.sync_once(node, dry_run=True)
 
     def sync(self, node: str, *, adopt: bool = False, force: bool = False) -> Report:
-        """One cycle, with the state directory locked. Errors as ``sync_once``, and:
+        """One cycle, with the state directory locked. Errors as ``diff``, and:
 
         :raises reporter.errors.StateLocked: another process writes from this state directory
         """
+        self._refuse_strange(node)
         with self._one_cycle, self.state.lock():
             return self.sync_once(node, adopt=adopt, force=force)
+
+    def _refuse_strange(self, node: str) -> None:
+        """Most drivers have one node and do not look at the name: they would report the host once more."""
+        if not self.driver.node_is_available(node):
+            raise ConfigurationError(
+                f"the driver has no node {node!r}", f"it has {', '.join(self.nodes(refresh=False)) or 'none'}"
+            )
 
     def sync_once(
         self,
@@ -124,7 +136,7 @@ class Reporter:
     ) -> Report:
         """One cycle for one node; again at once, a few times, when another writer was quicker.
 
-        The caller holds ``state.lock()`` unless it is a dry run.
+        The caller holds ``state.lock()`` unless it is a dry run, and has the name from the driver.
 
         :param dry_run: find out everything, write nothing
         :param adopt: take over a root provider that exists and that we did not make

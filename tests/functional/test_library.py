@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import reporter
+from reporter.errors import ConfigurationError
 from reporter.placement.errors import NotFound
+from tests.functional.drivers import TreeDriver, host_tree
+from tests.functional.reporting import reporter_for
 
 
 def test_a_tree_is_read_by_any_of_its_names_and_uuids(placement: Any) -> None:
@@ -41,3 +45,12 @@ def test_one_placement_is_named_in_one_way() -> None:
     for given in ({}, {"cloud": "a", "url": "http://127.0.0.1"}):
         with pytest.raises(TypeError, match="exactly one"):
             reporter.connect(**given)
+
+
+def test_only_nodes_of_the_driver_are_reported(placement: Any, tmp_path: Path) -> None:
+    with reporter_for(TreeDriver(host_tree()), placement.url, tmp_path) as mine:
+        for call in (mine.diff, mine.sync):
+            with pytest.raises(ConfigurationError, match="no node 'nod'") as caught:
+                call("nod")
+            assert caught.value.advice == "it has node"
+    assert not placement.requests
