@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 
     from drivers.base import ComputeDriver
 
+__all__ = [
+    "BUILTIN",
+    "ENTRY_POINT_GROUP",
+    "DriverNotLoadable",
+    "UnknownDriver",
+    "installed_drivers",
+    "load_driver",
+    "load_driver_class",
+]
+
 BUILTIN: Mapping[str, str] = {
     "host": "drivers.host.driver:HostDriver",
     "libvirt": "drivers.libvirt.driver:LibvirtDriver",

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
+import drivers
+import provider_tree
 import reporter
 from reporter.errors import ConfigurationError
 from reporter.placement.errors import NotFound
 from tests.functional.drivers import TreeDriver, host_tree
 from tests.functional.reporting import reporter_for
+
+
+@pytest.mark.parametrize("package", [reporter, drivers, provider_tree])
+def test_public_names_are_there_and_documented(package: ModuleType) -> None:
+    assert package.__all__
+    for name in package.__all__:
+        public = getattr(package, name)
+        assert not callable(public) or inspect.getdoc(public), name
 
 
 def test_a_tree_is_read_by_any_of_its_names_and_uuids(placement: Any) -> None:
