@@ -67,17 +67,17 @@ def read_settings(conf: cfg.ConfigOpts) -> Settings:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Turn what oslo.config complains of, when an option is read, into a DriverOptionError."""
+def explained(option: str = "") -> Iterator[None]:
+    """Turn what oslo.config complains of, when an option is read, into a DriverOptionError.
+
+    :param option: the one that is read, where that may not be clear from the complaint
+    """
     try:
         yield
     except (cfg.Error, ValueError) as error:
-        raise DriverOptionError(readable(error), "correct the option in the configuration file") from error
-
-
-def readable(error: Exception) -> str:
-    """Return what oslo.config complains of in one line, with files by their names."""
-    return _LOCATION.sub(r"\1", str(error).replace("\n", " "))
+        text = _LOCATION.sub(r"\1", str(error).replace("\n", " "))
+        text = f"{option}: {text}" if option else text
+        raise DriverOptionError(text, "correct the option in the configuration file") from error
 
 
 def _read(conf: cfg.ConfigOpts) -> Settings:
@@ -166,4 +166,5 @@ def _start(conf: cfg.ConfigOpts) -> StartSettings:
 def _numa_nodes(conf: cfg.ConfigOpts, group: str) -> tuple[int, ...]:
     """Return ``numa_nodes`` of a group that only the configuration names (``[neutron_physnet_NAME]``)."""
     conf.register_opt(NUMA_NODES, group=group)
-    return tuple(conf[group].numa_nodes)
+    with explained(f"[{group}] numa_nodes"):
+        return tuple(conf[group].numa_nodes)

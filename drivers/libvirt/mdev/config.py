@@ -7,11 +7,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from oslo_config import cfg, types
 
 from drivers.errors import DriverOptionError
-from drivers.libvirt.settings import readable
+from drivers.libvirt.settings import explained
 from drivers.root import HostRoot
 
 VGPU = "VGPU"
@@ -127,13 +128,12 @@ def read_types(conf: cfg.ConfigOpts) -> tuple[MdevType, ...]:
 def _read_type(conf: cfg.ConfigOpts, name: str) -> MdevType:
     group = f"mdev_{name}"
     conf.register_opts(type_options(name), group=group)
-    try:
-        section = conf[group]
-        return MdevType(name, section.mdev_class, section.max_instances, tuple(section.device_addresses))
-    except ValueError as error:
-        raise DriverOptionError(
-            f"[{group}]: {readable(error)}", "correct that option of the group"
-        ) from error
+
+    def read(option: str) -> Any:
+        with explained(f"[{group}] {option}"):
+            return conf[group][option]
+
+    return MdevType(name, read("mdev_class"), read("max_instances"), tuple(read("device_addresses")))
 
 
 def assign(types: Sequence[MdevType], root: HostRoot) -> MdevConfig:

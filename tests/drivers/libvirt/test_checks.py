@@ -75,6 +75,7 @@ def test_contradictions(settings_of, text, said):
         ("[libvirt]\nlive_migration_permit_auto_converge = perhaps\n", "live_migration_permit_auto_converge"),
         ("[libvirt]\nsysinfo_serial = random\n", "sysinfo_serial"),
         ("[neutron]\nphysnets = a\n[neutron_physnet_a]\nnuma_nodes = x\n", "numa_nodes"),
+        ("[neutron_tunnel]\nnuma_nodes = $nothing\n", r"\[neutron_tunnel\] numa_nodes"),
         ("reserved_huge_pages = many\n", "reserved_huge_pages"),
         ("[compute]\ncpu_dedicated_set = 0-\n", r"^\[compute\] cpu_dedicated_set = '0-'"),
     ],

@@ -224,13 +224,14 @@ def test_old_names_of_groups_and_options(report):
         ("[mdev_a]\nmdev_class=CUSTOM_small", "mdev_class"),
         ("[mdev_a]\nmax_instances=0", "max_instances"),
         ("[mdev_a]\nmax_instances=many", "max_instances"),
+        ("[mdev_a]\nmax_instances=$nothing", "\\[mdev_a\\] max_instances"),
     ],
 )
 def test_refusals_name_the_group(make, groups, reason):
     with pytest.raises(DriverOptionError, match=reason) as caught:
         make(Machine(), f"[devices]\nenabled_mdev_types=a,b\n{groups}")
-    assert "LocationInfo" not in caught.value.what
     assert caught.value.advice
+    assert "LocationInfo" not in caught.value.what
 
 
 @pytest.mark.parametrize(
