@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -39,6 +40,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     :return: has ``target``, the ``module:function`` to call with it
     :raises reporter.errors.UsageError: not what there is
     """
+    _refuse_empty(argv)
     # argparse would take a command after a bare --embedded for the FILE.
     arguments = _parser().parse_args(["--embedded=" if each == "--embedded" else each for each in argv])
     for name in ("config_file", "config_dir"):
@@ -47,6 +49,17 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     arguments.format = arguments.format or "text"
     _check(arguments)
     return arguments
+
+
+def _refuse_empty(argv: Sequence[str]) -> None:
+    """Refuse what a script passes whose variable is unset: an empty path is this directory."""
+    for before, each in pairwise(["", *argv]):
+        if not each:
+            where = f" after {before}" if before.startswith("-") else ""
+            raise _usage_error(f"there is an empty argument{where}", "give it a value, or leave it out")
+        flag, equals, value = each.partition("=")
+        if flag.startswith("--") and equals and not value:
+            raise _usage_error(f"{flag} has an empty value", "give it a value, or leave it out")
 
 
 def _check(arguments: argparse.Namespace) -> None:

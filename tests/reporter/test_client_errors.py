@@ -316,3 +316,11 @@ def test_label_which_plans_and_snapshots_keep_has_no_password() -> None:
     client, _ = client_over(lambda _request: answer(204))
     client._adapter.endpoint_override = "http://me:s3cret@placement.example:8778/placement"
     assert client.label == "http://placement.example:8778/placement"
+
+
+def test_nothing_has_the_empty_name() -> None:
+    """Placement takes it for no filter at all, and lists the providers of others."""
+    other = {"uuid": "u", "name": "other", "generation": 0, "parent_provider_uuid": None}
+    listing = {"resource_providers": [{**other, "root_provider_uuid": "u"}]}
+    client, _ = client_over(lambda _request: answer(200, listing))
+    assert client.find_provider("") is None

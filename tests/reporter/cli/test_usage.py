@@ -90,6 +90,15 @@ def test_bare_embedded_does_not_swallow_the_command() -> None:
         ["forget"],
         ["diff", "--embedded", "--placement", "http://127.0.0.1:1"],
         ["diff", "--os-cloud", "c", "--placement", "http://127.0.0.1:1"],
+        # What a script passes whose variable is unset.
+        ["diff", "--config-dir", ""],
+        ["diff", "--state-dir="],
+        ["diff", "--embedded="],
+        ["detect", "--sysroot", ""],
+        ["show", "--from", "placement", "--node", ""],
+        ["diff", "--format="],
+        ["adopt", ""],
+        ["forget", "--delete", ""],
     ],
 )
 def test_wrong_usage_is_an_error_like_any_other(cli: Cli, arguments: list[str]) -> None:
