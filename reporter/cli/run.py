@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
             service.start()
             service.wait()
         if not service.stop():
-            _leave("a cycle that hangs, most likely in the driver, is left behind")
+            _leave("a cycle that hangs, in the driver or waiting for Placement, is left behind")
         LOG.info("Stopped")
     return 0
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _ROUND = "round"
 _DRIVER = "the driver"  # what its failures are counted and told under; no host name has a blank
-_GRACE = 1.0  # seconds that a cycle has to end in once no request is under way; cleaning up comes on top
+_GRACE = 1.0  # seconds that a cycle has to end in once nothing is being written; cleaning up comes on top
 _GATHERING = 0.2  # seconds in which further events join the first
 _TOLERANCE = 0.5  # seconds that a node may be tried before its pause is over
 _LATE = 5.0  # seconds after which a round that did not start is taken to have been forgotten
@@ -95,9 +95,9 @@ class Service:
                 self._start_round_in(0)
 
     def stop(self) -> bool:
-        """Begin nothing more, and wait for the request under way.
+        """Begin nothing more, and wait for the request under way, if it writes.
 
-        :return: False if a cycle goes on although it sends no request: the driver hangs
+        :return: False if a cycle goes on although it writes nothing: the driver hangs, or Placement
         """
         self._stopping.set()
         notify("STOPPING=1")

@@ -18,7 +18,7 @@ class Stopped(ReporterError):
 
 
 class StoppableClient(PlacementClient):
-    """A client that begins no request once ``stopping`` is set, and tells whether one is under way."""
+    """A client that begins no request once ``stopping`` is set, and tells of one that writes."""
 
     def __init__(self, adapter: Adapter, label: str | None, stopping: threading.Event) -> None:
         super().__init__(adapter, label)
@@ -28,7 +28,7 @@ class StoppableClient(PlacementClient):
 
     @property
     def busy(self) -> bool:
-        """Whether a request is under way."""
+        """Whether a request that writes is under way. One that only reads may be left behind."""
         return self._under_way > 0
 
     def request(
@@ -44,6 +44,8 @@ class StoppableClient(PlacementClient):
         """
         if self._stopping.is_set():
             raise Stopped("the service is stopping", "the next start goes on from here")
+        if method == "GET":
+            return super().request(method, path, body, microversion)
         with self._counting:
             self._under_way += 1
         try:

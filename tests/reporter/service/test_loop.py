@@ -297,6 +297,24 @@ def test_the_request_under_way_is_the_last(placement: RealPlacement, serve: Any)
         eventually(lambda: vcpus(placement, "a") == 8)
 
 
+def test_a_placement_that_cannot_be_read_does_not_keep_it_from_stopping(
+    placement: RealPlacement, serve: Any
+) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+
+    def hang(_method: str, _path: str) -> None:
+        reached.set()
+        go_on.wait(20)
+
+    placement.hook = hang
+    with serve(Nodes("a")) as service:
+        assert reached.wait(10)
+        started = time.monotonic()
+        assert not service.stop()
+        assert time.monotonic() - started < 3
+        go_on.set()
+
+
 def test_a_driver_that_hangs_does_not_keep_it_from_stopping(serve: Any) -> None:
     driver = Nodes("a")
     driver.hanging = threading.Event()
