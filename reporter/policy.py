@@ -20,6 +20,7 @@ from reporter.errors import InvalidWish
 if TYPE_CHECKING:
     from provider_tree import Provider, ProviderTree
 
+_PUNCTUAL = 0.99  # of an interval: a round may begin some milliseconds early
 _ALONG = {
     Action.DELETE: "a provider below it stays",
     Action.CREATE: "the provider above it waits",
@@ -190,9 +191,21 @@ def renames_root(changes: Iterable[Change], root_uuid: str) -> list[Held]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Sighting:
+    """How often a change was seen, when last, and of an inventory how much it would leave."""
+
+    count: int
+    last: float
+    left: int
+
+
 @dataclass
 class Patience:
     """Lets a held change through when it has been seen often enough, each time an interval after the last.
+
+    A class whose total changes all the time (of a shared disk) shrinks all the same: what it shrinks to may
+    differ, unless it is by half less than before.
 
     :ivar interval: seconds
     """
@@ -200,27 +213,32 @@ class Patience:
     interval: float
     clock: Callable[[], float] = time.monotonic
     sightings: int = 3
-    _seen: dict[tuple[object, ...], tuple[int, float]] = field(default_factory=dict)
+    _seen: dict[tuple[object, ...], _Sighting] = field(default_factory=dict)
 
     def still_held(self, held: Iterable[Held]) -> list[Held]:
         """Those that have not been seen often enough. What is no longer wished is forgotten."""
         now = self.clock()
-        seen: dict[tuple[object, ...], tuple[int, float]] = {}
-        still = []
-        for each in held:
-            key = _key(each.change)
-            count, last = self._seen.get(key, (0, now - self.interval))
-            if now - last >= self.interval:
-                count, last = count + 1, now
-            seen[key] = (count, last)
-            if count < self.sightings:
-                still.append(replace(each, why=f"{each.why}; seen {count} of {self.sightings} times"))
+        seen = {_key(each.change): self._sighting(each.change, now) for each in held}
         self._seen = seen
-        return still
+        return [
+            replace(each, why=f"{each.why}; seen {count} of {self.sightings} times")
+            for each in held
+            if (count := seen[_key(each.change)].count) < self.sightings
+        ]
+
+    def _sighting(self, change: Change, now: float) -> _Sighting:
+        left = _capacity(change.after) if change.kind is Kind.INVENTORY else 0
+        before = self._seen.get(_key(change))
+        if before is None or 2 * left < before.left:
+            return _Sighting(1, now, left)
+        if now - before.last < self.interval * _PUNCTUAL:
+            return replace(before, left=left)
+        return _Sighting(before.count + 1, now, left)
 
 
 def _key(change: Change) -> tuple[object, ...]:
-    return (change.kind, change.action, change.uuid, change.resource_class, repr(change.after))
+    after = "" if change.kind is Kind.INVENTORY else repr(change.after)
+    return (change.kind, change.action, change.uuid, change.resource_class, after)
 
 
 def without(wanted: ProviderTree, current: ProviderTree, held: Iterable[Held]) -> ProviderTree:

@@ -20,6 +20,7 @@ from keystoneauth1.identity.base import BaseIdentityPlugin
 from requests.exceptions import RequestException
 
 from reporter.placement import errors
+from reporter.urls import without_user
 
 if TYPE_CHECKING:
     from keystoneauth1.adapter import Adapter
@@ -29,7 +30,6 @@ MICROVERSION = "1.39"
 RESHAPER_MICROVERSION = "1.37"
 
 _URL = re.compile(r"\b(https?://)(?:[^/@\s]*@)?([^/?#\s'\"]+)")
-_USER = re.compile(r"(?<=://)[^/?#]*@")
 _DETAIL_LENGTH = 200
 _NAMES_IN_A_QUERY = 100  # keeps the URL of GET /traits?name=in:… under 8 KiB
 
@@ -82,7 +82,7 @@ class PlacementClient:
     def endpoint(self) -> str:
         """The URL of Placement, for messages and to tell one Placement from another; without a user in it."""
         with self._explained("finding Placement's endpoint"):
-            return _USER.sub("", str(self._adapter.get_endpoint() or ""))
+            return without_user(str(self._adapter.get_endpoint() or ""))
 
     @property
     def label(self) -> str:

@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from reporter.errors import StateError, StateLocked
+from reporter.urls import without_user
 
 KINDS = ("snapshot", "contest", "sightings", "ledger")
 """What there may be of each node."""
@@ -39,8 +40,10 @@ def default_state_path(environment: Mapping[str, str] = os.environ, uid: int | N
         return Path(environment["STATE_DIRECTORY"].split(":")[0])
     if (os.getuid() if uid is None else uid) == 0:
         return _SYSTEM
-    home = environment.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
-    return Path(home) / "placement-reporter"
+    home = Path(environment.get("XDG_STATE_HOME", ""))
+    if not home.is_absolute():  # to be ignored then, says the XDG Base Directory Specification
+        home = Path("~/.local/state").expanduser()
+    return home / "placement-reporter"
 
 
 FileIdentity = tuple[int, int, int]
@@ -161,10 +164,9 @@ class StateDirectory:
             except OSError as error:
                 raise _unusable("lock", file, error) from error
             with contextlib.suppress(OSError):  # a full disk: the lock holds, only its label is missing
-                command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
                 os.ftruncate(descriptor, 0)
                 # Not through the stream: it keeps what did not fit and fails once more when it is closed.
-                os.pwrite(descriptor, f"pid {os.getpid()} ({command})\n".encode(errors="replace"), 0)
+                os.pwrite(descriptor, f"pid {os.getpid()} ({_command()})\n".encode(errors="replace"), 0)
             self._sweep()
             yield
 
@@ -177,6 +179,13 @@ class StateDirectory:
     def _make(self, directory: Path) -> None:
         if not directory.is_dir():
             directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+
+
+def _command() -> str:
+    """What this process was started as, for who finds the directory locked."""
+    program = Path(sys.argv[0])
+    name = f"python -m {program.parent.name}" if program.name == "__main__.py" else program.name
+    return without_user(" ".join([name, *sys.argv[1:]]))[:200]
 
 
 def _sync_directory(directory: Path) -> None:

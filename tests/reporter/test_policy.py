@@ -102,11 +102,35 @@ def test_held_change_passes_when_it_was_seen_three_times_an_interval_apart() -> 
 def test_patience_starts_anew_when_something_else_is_wished_or_nothing() -> None:
     clock = count(0, 100)
     patience = Patience(60.0, lambda: float(next(clock)))
-    one = [Held(inventory_change({"total": 8}, {"total": 1}), "shrinks")]
-    other = [Held(inventory_change({"total": 8}, {"total": 2}), "shrinks")]
+    one = [Held(inventory_change({"total": 8}, {"total": 3}), "shrinks")]
+    other = [Held(inventory_change({"total": 8}, None), "shrinks")]
     for wishes in (one, one, other, one, one, [], one, one):
         assert bool(patience.still_held(wishes)) == bool(wishes)
     assert not patience.still_held(one)
+
+
+def shrinking_to(total: int) -> list[Held]:
+    return [Held(inventory_change({"total": 100}, {"total": total}), "shrinks")]
+
+
+def test_a_total_that_varies_shrinks_all_the_same() -> None:
+    clock = count(0, 60)
+    patience = Patience(60.0, lambda: float(next(clock)))
+    assert [bool(patience.still_held(shrinking_to(total))) for total in (40, 41, 39)] == [True, True, False]
+
+
+def test_a_total_that_falls_by_half_once_more_is_waited_for_again() -> None:
+    """What was seen twice says nothing of a reading that is gone wrong now."""
+    clock = count(0, 60)
+    patience = Patience(60.0, lambda: float(next(clock)))
+    seen = [bool(patience.still_held(shrinking_to(total))) for total in (40, 40, 1, 1, 1)]
+    assert seen == [True, True, True, True, False]
+
+
+def test_a_round_that_begins_some_milliseconds_early_counts() -> None:
+    times = iter([0.0, 59.99, 119.97])
+    patience = Patience(60.0, times.__next__)
+    assert [bool(patience.still_held(shrinking_to(40))) for _ in range(3)] == [True, True, False]
 
 
 def test_new_name_of_the_host_holds_what_comes_and_goes_with_it() -> None:
