@@ -20,6 +20,8 @@ CPU_DIR = "sys/devices/system/cpu"
 ONLINE = f"{CPU_DIR}/online"
 KERNEL_ARCH = "proc/sys/kernel/arch"
 
+_LISTING_FEATURES = frozenset({"x86_64", "i686", "aarch64"})
+
 _CPU_NAME = re.compile(r"cpu(\d+)\Z")
 
 # The newer name first; each also exists as NAME_list or NAME, whatever the kernel.
@@ -137,6 +139,18 @@ def read_arch(root: HostRoot) -> str | None:
         return platform.machine() or None
     text = root.find_text(KERNEL_ARCH)
     return clean(text) or None if text is not None else None
+
+
+def require_flags(facts: CpuFacts) -> None:
+    """See that the features are known: without them their traits would be taken away.
+
+    :raises HostReadError: a kernel that lists them (on x86 and AArch64) has told none
+    """
+    if facts.flags is None and facts.arch in _LISTING_FEATURES:
+        raise HostReadError(
+            f"the features of the CPUs are not known: there is no usable /{CPUINFO}",
+            "see that /proc is mounted; nothing is reported until it tells them",
+        )
 
 
 def require_online(facts: CpuFacts) -> frozenset[int]:

@@ -14,7 +14,7 @@ from oslo_config import cfg
 
 from drivers.base import Allocations, ComputeDriver, Vocabulary
 from drivers.compute_inventory import compute_inventory, read_settings
-from drivers.host.cpu import CpuFacts, read_cpu, require_online
+from drivers.host.cpu import CpuFacts, read_cpu, require_flags, require_online
 from drivers.host.cpu_stats import read_cpu_stats
 from drivers.host.disk import GIB, DiskFacts, choose_path, read_disk
 from drivers.host.facts import HostFacts, read_facts
@@ -65,7 +65,9 @@ class HostDriver(ComputeDriver):
 
         :raises HostReadError: it cannot
         """
-        require_online(read_cpu(self.root))
+        cpu = read_cpu(self.root)
+        require_online(cpu)
+        require_flags(cpu)
         require_memory(read_memory(self.root))
 
     def get_available_nodes(self, refresh: bool = False) -> list[str]:
@@ -87,6 +89,7 @@ class HostDriver(ComputeDriver):
         :raises HostReadError: a fact is not known; nothing has been changed then
         """
         cpu, memory = read_cpu(self.root), read_memory(self.root)
+        require_flags(cpu)
         totals = self._totals(cpu, memory, self._disk())
         current = provider_tree.provider(nodename).inventory
         inventory = compute_inventory(totals, read_settings(self.conf), current)

@@ -124,9 +124,6 @@ def test_a_fact_that_is_not_known_is_an_error_and_changes_nothing(machine: Path,
         (machine / "proc/cpuinfo").unlink()
     else:
         path.unlink()
-    if missing == "proc/cpuinfo":
-        make_driver(machine).init_host("node1")  # the features are not known, the numbers are
-        return
     tree = make_tree()
     before = tree.copy()
     driver = make_driver(machine)
@@ -135,6 +132,15 @@ def test_a_fact_that_is_not_known_is_an_error_and_changes_nothing(machine: Path,
     with pytest.raises(HostReadError, match="not known"):
         driver.update_provider_tree(tree, "node1")
     assert tree == before
+
+
+def test_a_malformed_cpuinfo_never_becomes_cpus_without_features(machine: Path) -> None:
+    write(machine, {"proc/cpuinfo": "\0\0\0"})
+    tree = make_tree()
+    tree.update_traits("node1", ["HW_CPU_X86_AVX2"])
+    with pytest.raises(HostReadError, match="features of the CPUs are not known"):
+        make_driver(machine).update_provider_tree(tree, "node1")
+    assert tree.provider("node1").traits == {"HW_CPU_X86_AVX2"}
 
 
 def test_a_malformed_meminfo_never_becomes_no_memory(machine: Path) -> None:
