@@ -212,6 +212,14 @@ def test_lock_names_the_process_that_holds_it(state: StateDirectory, holder: Any
     assert state.nodes() == []
 
 
+def test_lock_is_labelled_without_a_password(state: StateDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "http://me:s3cret@placement.example:8778"
+    monkeypatch.setattr(sys, "argv", ["/opt/reporter/__main__.py", "run", f"--placement={url}"])
+    with state.lock():
+        text = (state.path / "lock").read_text()
+    assert text.endswith("(python -m reporter run --placement=http://placement.example:8778)\n")
+
+
 def test_lock_ends_with_its_process_however_that_ends(state: StateDirectory, holder: Any) -> None:
     holder.send_signal(signal.SIGKILL)
     holder.wait()
@@ -256,7 +264,8 @@ def test_default_place() -> None:
     assert default_state_path({"STATE_DIRECTORY": "/a:/b"}, uid=0) == Path("/a")
     assert default_state_path({}, uid=0) == Path("/var/lib/placement-reporter")
     assert default_state_path({"XDG_STATE_HOME": "/x"}, uid=1000) == Path("/x/placement-reporter")
-    assert default_state_path({}, uid=1000) == Path.home() / ".local/state/placement-reporter"
+    for ignored in ({}, {"XDG_STATE_HOME": ""}, {"XDG_STATE_HOME": "x"}):
+        assert default_state_path(ignored, uid=1000) == Path.home() / ".local/state/placement-reporter"
 
 
 def test_files_can_be_read_by_people(state: StateDirectory) -> None:
