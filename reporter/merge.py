@@ -200,11 +200,11 @@ def merge(
 
 def _refuse_other_roots(current: ProviderTree, desired: ProviderTree) -> None:
     """The root is there when a driver is asked, and it is the only one: a driver reports a node at a time."""
-    for root in current.roots:
-        if root.uuid not in desired:
-            raise InvalidWish(
-                f"the driver removed the root provider {root.name}", "this is a defect of the driver"
-            )
+    gone = [root.name for root in current.roots if root.uuid not in desired]
+    if gone or not desired.roots:
+        raise InvalidWish(
+            " ".join(["the driver removed the root provider", *gone]), "this is a defect of the driver"
+        )
     known = {each.uuid for each in current.roots}
     strange = sorted(each.name for each in desired.roots if each.uuid not in known)
     if strange[0 if known else 1 :]:

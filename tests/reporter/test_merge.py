@@ -153,6 +153,11 @@ def test_root_that_a_driver_takes_away_is_a_defect_of_the_driver(ours: bool) -> 
         merge(current, ProviderTree(), ledger, NOBODY_S, Covered())
 
 
+def test_root_that_a_driver_takes_away_from_a_new_node_is_one_too() -> None:
+    with pytest.raises(InvalidWish, match="removed the root"):
+        merge(ProviderTree(), ProviderTree(), Ledger("node"), NOBODY_S, Covered())
+
+
 def test_second_root_is_a_defect_of_the_driver() -> None:
     current = host_tree()
     desired = host_tree()
