@@ -20,6 +20,8 @@ PlacementError
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from reporter.errors import ReporterError
@@ -185,7 +187,13 @@ def _versions(response: Response) -> str:
 
 
 def _retry_after(response: Response) -> float | None:
+    """Seconds: the header has them, or a date (RFC 9110, 10.2.3)."""
+    told = response.headers.get("Retry-After", "")
     try:
-        return max(0.0, float(response.headers["Retry-After"]))
-    except (KeyError, ValueError):
+        return max(0.0, float(told))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):  # a date without a zone cannot be compared
         return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -165,10 +167,13 @@ def test_pause_that_placement_asks_for(header: str | None, seconds: float | None
         assert caught.retry_after == seconds
 
 
-def test_date_as_a_pause_is_not_told() -> None:
-    caught = failure(answer(503, Retry_After="Fri, 31 Dec 1999 23:59:59 GMT"))
+@pytest.mark.parametrize(("ahead", "most"), [(120, 120), (-120, 0)])
+def test_pause_may_be_asked_for_as_a_date(ahead: int, most: int) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=ahead), usegmt=True)
+    caught = failure(answer(503, Retry_After=date))
     assert isinstance(caught, errors.Unavailable)
-    assert caught.retry_after is None
+    assert caught.retry_after is not None
+    assert max(0, most - 30) <= caught.retry_after <= most
 
 
 @pytest.mark.parametrize(
