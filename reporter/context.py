@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reporter.contest import Contest
-from reporter.merge import ViewCache
 from reporter.names import Names
 from reporter.policy import Patience
 from reporter.state.cache import SnapshotKeeper
 from reporter.state.ledger import LedgerCache
+from reporter.view import ViewCache
 
 if TYPE_CHECKING:
     from drivers.base import ComputeDriver

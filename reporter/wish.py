@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from drivers.errors import ReshapeFailed, ReshapeNeeded
 from reporter import reshape
-from reporter.merge import driver_view, hides_classes
 from reporter.placement.usages import providers_in_use
+from reporter.view import driver_view, hides_classes
 
 if TYPE_CHECKING:
     from drivers.base import Allocations, ComputeDriver
     from provider_tree import Provider, ProviderTree
     from reporter.identity import Root
-    from reporter.merge import ViewCache
     from reporter.placement.client import PlacementClient
     from reporter.state.ledger import Entry, Ledger
+    from reporter.view import ViewCache
 
 
 class Overlay(Protocol):

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from drivers.base import Vocabulary
 from provider_tree import Provider, ProviderTree, diff
 from reporter.errors import InvalidWish
-from reporter.merge import Covered, ViewCache, driver_view, keep_root, merge, moved_classes
+from reporter.merge import Covered, keep_root, merge, moved_classes
 from reporter.state.ledger import Entry, Ledger, after_cycle
+from reporter.view import ViewCache, driver_view
 from tests.functional.drivers import become, host_tree
 from tests.functional.node_trees import ROOT, two_trees
 
