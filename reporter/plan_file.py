@@ -66,7 +66,9 @@ def load_plans(file: Path) -> list[SavedPlan]:
                 "make a new one with diff --out FILE",
             )
         return [_from_document(each) for each in document["nodes"]]
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except ValueError as error:
+        raise ReporterError(f"{file} is not a plan: {error}", advice) from error
+    except (LookupError, TypeError, AttributeError) as error:
         raise ReporterError(f"{file} is not a plan: {error!r}", advice) from error
 
 
