@@ -7,7 +7,7 @@ leaves to this class, which raises NotImplementedError. Starting and stopping in
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -81,6 +81,10 @@ class ComputeDriver:
 
     options: ClassVar[Mapping[str, Sequence[cfg.Opt]]] = {}
     """Group → the options that this driver adds to the shared ones."""
+
+    read_where_used: ClassVar[Collection[tuple[str, str]]] = ()
+    """(group, option) of those that are read in some configurations only: a wrong value matters there alone,
+    and the driver raises DriverOptionError for it."""
 
     capabilities: Mapping[str, bool] = NO_CAPABILITIES
     """Capability → supported; a driver that finds out at run time replaces it in ``init_host``."""

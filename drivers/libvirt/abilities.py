@@ -36,7 +36,7 @@ _ALWAYS = (
     "supports_tagged_attach_volume",
     "supports_trusted_certs",
 )
-_RAW_ONLY = frozenset({"lvm", "rbd"})
+RAW_ONLY = frozenset({"lvm", "rbd"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def configured_abilities(settings: AbilitySettings) -> dict[str, bool]:
 
     Nova 34 sets no storage that could encrypt by itself (LUKS), hence no ephemeral encryption.
     """
-    raw_only = settings.images_type in _RAW_ONLY and not settings.force_raw_images
+    raw_only = settings.images_type in RAW_ONLY and not settings.force_raw_images
     return {
         **dict.fromkeys(_ALWAYS, True),
         "supports_ephemeral_encryption": False,

@@ -26,7 +26,7 @@ from drivers.libvirt.hypervisor import Hypervisor
 from drivers.libvirt.mdev.part import MdevPart
 from drivers.libvirt.memory import memory_total
 from drivers.libvirt.memory_encryption_part import MemoryEncryptionPart
-from drivers.libvirt.options import OPTIONS, connection_uri
+from drivers.libvirt.options import OPTIONS, READ_WHERE_USED, connection_uri
 from drivers.libvirt.parts import Part, merged_options
 from drivers.libvirt.pci.part import PciPart
 from drivers.libvirt.reshape_pinned import PinnedPart
@@ -61,6 +61,7 @@ class LibvirtDriver(ComputeDriver):
     """
 
     options: ClassVar[Mapping[str, Sequence[cfg.Opt]]] = merged_options(OPTIONS, PARTS)
+    read_where_used = READ_WHERE_USED
 
     def __init__(
         self, conf: cfg.ConfigOpts, virtapi: object | None = None, root: HostRoot | None = None

@@ -114,9 +114,14 @@ def find_technologies(
     guests = tuple(guests)
     warnings: list[str] = []
     amd = _amd(guests, kernel, versions, warnings)
-    has_tdx = cpu_mode == "host-passthrough" and any(each.tdx for each in guests)
-    tdx = _tdx_contexts(kernel.tdx_capacity, configured_tdx, warnings) if has_tdx else 0
+    supported = has_tdx(guests, cpu_mode)
+    tdx = _tdx_contexts(kernel.tdx_capacity, configured_tdx, warnings) if supported else 0
     return Found((*amd, Technology("intel_tdx", TDX_TRAIT, tdx, _TDX_SOURCE)), tuple(warnings))
+
+
+def has_tdx(guests: Iterable[DomainCapabilities], cpu_mode: str | None) -> bool:
+    """Tell whether guests can have Intel TDX; parameters as those of find_technologies."""
+    return cpu_mode == "host-passthrough" and any(each.tdx for each in guests)
 
 
 def _amd(

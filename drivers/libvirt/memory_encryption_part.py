@@ -18,10 +18,12 @@ from drivers.libvirt.memory_encryption import (
     X86_64,
     Technology,
     find_technologies,
+    has_tdx,
     read_kernel,
     record,
 )
 from drivers.libvirt.parts import OWNER, Part
+from drivers.libvirt.settings import read_used
 from drivers.libvirt.telling import Teller
 from drivers.reshape import consumers_of, move_allocations
 from provider_tree.source import Source
@@ -73,12 +75,14 @@ class MemoryEncryptionPart(Part):
     def _technologies(self) -> Sequence[Technology]:
         hypervisor = self.hypervisor
         is_x86 = hypervisor.capabilities().arch == X86_64
+        guests = tuple(hypervisor.domain_capabilities().get(X86_64, {}).values()) if is_x86 else ()
+        cpu_mode = self.conf.libvirt.cpu_mode
         found = find_technologies(
-            hypervisor.domain_capabilities().get(X86_64, {}).values() if is_x86 else (),
+            guests,
             read_kernel(hypervisor.root),
             hypervisor.versions,
-            self.conf.libvirt.cpu_mode,
-            self.conf.libvirt.num_intel_tdx_guests,
+            cpu_mode,
+            read_used(self.conf, "libvirt", "num_intel_tdx_guests") if has_tdx(guests, cpu_mode) else None,
         )
         self._teller.tell(found.warnings)
         return found.technologies

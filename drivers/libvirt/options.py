@@ -224,6 +224,27 @@ OPTIONS: Final[Mapping[str, Sequence[cfg.Opt]]] = {
     "workarounds": _WORKAROUNDS,
 }
 
+READ_WHERE_USED: Final = frozenset(
+    {
+        ("DEFAULT", "force_raw_images"),
+        ("image_cache", "subdirectory_name"),
+        ("libvirt", "cpu_power_management_strategy"),
+        ("libvirt", "images_rbd_ceph_conf"),
+        ("libvirt", "images_rbd_pool"),
+        ("libvirt", "images_volume_group"),
+        ("libvirt", "live_migration_permit_auto_converge"),
+        ("libvirt", "num_intel_tdx_guests"),
+        ("libvirt", "rbd_connect_timeout"),
+        ("libvirt", "rbd_user"),
+        ("libvirt", "supported_tpm_secret_security"),
+        ("libvirt", "swtpm_group"),
+        ("libvirt", "swtpm_user"),
+        ("libvirt", "volume_use_multipath"),
+        ("workarounds", "skip_cpu_compare_at_startup"),
+    }
+)
+"""Options of which nova-compute does not notice a wrong value while nothing asks for them."""
+
 _URIS: Final = {"lxc": "lxc:///", "parallels": "parallels:///system"}
 
 

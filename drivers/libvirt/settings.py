@@ -11,7 +11,7 @@ from typing import Any
 from oslo_config import cfg
 
 from drivers.errors import DriverOptionError
-from drivers.libvirt.abilities import AbilitySettings
+from drivers.libvirt.abilities import RAW_ONLY, AbilitySettings
 from drivers.libvirt.cpu_sets import DEDICATED_SET, PIN_SET, SHARED_SET, CpuSettings, read_cpu_set
 from drivers.libvirt.cpu_traits import CpuMode
 from drivers.libvirt.disk import DiskSettings
@@ -74,14 +74,30 @@ def explained(option: str = "") -> Iterator[None]:
     """
     try:
         yield
+    except (cfg.NoSuchOptError, cfg.NoSuchGroupError, cfg.TemplateSubstitutionError) as error:
+        # oslo.config names either what stands after the $, or the option that has it.
+        raise DriverOptionError(
+            f"{option or error}: a $ in its value names no option", "write $$ for a dollar sign"
+        ) from error
     except (cfg.Error, ValueError) as error:
         text = _LOCATION.sub(r"\1", str(error).replace("\n", " "))
         text = f"{option}: {text}" if option else text
         raise DriverOptionError(text, "correct the option in the configuration file") from error
 
 
+def read_used(conf: cfg.ConfigOpts, group: str, name: str) -> Any:
+    """Return the value of one of :data:`READ_WHERE_USED`, which nobody has checked yet.
+
+    :raises DriverOptionError: it is none that the option takes
+    """
+    with explained(f"[{group}] {name}"):
+        return conf[name] if group == "DEFAULT" else conf[group][name]
+
+
 def _read(conf: cfg.ConfigOpts) -> Settings:
     lv = conf.libvirt
+    only_raw = lv.images_type in RAW_ONLY
+    force_raw_images = read_used(conf, "DEFAULT", "force_raw_images") if only_raw else True
     return Settings(
         virt_type=lv.virt_type,
         machine_types=tuple(lv.hw_machine_type or ()),
@@ -91,17 +107,11 @@ def _read(conf: cfg.ConfigOpts) -> Settings:
             lv.file_backed_memory, lv.virt_type, conf.ram_allocation_ratio, conf.reserved_host_memory_mb
         ),
         disk=_disk(conf),
-        tpm=TpmSettings(
-            lv.swtpm_enabled,
-            lv.virt_type,
-            lv.swtpm_user,
-            lv.swtpm_group,
-            tuple(lv.supported_tpm_secret_security),
-        ),
+        tpm=_tpm(conf),
         abilities=AbilitySettings(
-            lv.virt_type, lv.images_type, conf.force_raw_images, lv.swtpm_enabled, lv.file_backed_memory
+            lv.virt_type, lv.images_type, force_raw_images, lv.swtpm_enabled, lv.file_backed_memory
         ),
-        start=_start(conf),
+        start=_start(conf, force_raw_images),
     )
 
 
@@ -120,26 +130,46 @@ def _disk(conf: cfg.ConfigOpts) -> DiskSettings:
     ceph: dict[str, Any] = {"rbd_pool": "", "rbd_user": None, "ceph_conf": "", "rbd_timeout": 0}
     if lv.images_type == "rbd":
         ceph = {
-            "rbd_pool": lv.images_rbd_pool,
-            "rbd_user": lv.rbd_user,
-            "ceph_conf": lv.images_rbd_ceph_conf,
-            "rbd_timeout": lv.rbd_connect_timeout,
+            "rbd_pool": read_used(conf, "libvirt", "images_rbd_pool"),
+            "rbd_user": read_used(conf, "libvirt", "rbd_user"),
+            "ceph_conf": read_used(conf, "libvirt", "images_rbd_ceph_conf"),
+            "rbd_timeout": read_used(conf, "libvirt", "rbd_connect_timeout"),
         }
+        if ceph["rbd_timeout"] is None:
+            raise DriverOptionError(
+                "[libvirt] rbd_connect_timeout is empty", "give a number of seconds, or unset it"
+            )
+    cached = conf.workarounds.reserve_disk_resource_for_image_cache
     return DiskSettings(
         images_type=lv.images_type,
         instances_path=conf.instances_path,
-        cache_subdirectory=conf.image_cache.subdirectory_name,
-        reserve_image_cache=conf.workarounds.reserve_disk_resource_for_image_cache,
-        volume_group=lv.images_volume_group,
+        cache_subdirectory=read_used(conf, "image_cache", "subdirectory_name") if cached else "",
+        reserve_image_cache=cached,
+        volume_group=read_used(conf, "libvirt", "images_volume_group") if lv.images_type == "lvm" else None,
         **ceph,
     )
 
 
-def _start(conf: cfg.ConfigOpts) -> StartSettings:
+def _tpm(conf: cfg.ConfigOpts) -> TpmSettings:
     lv = conf.libvirt
+    if not lv.swtpm_enabled:
+        return TpmSettings(False, lv.virt_type, "", "", ())
+    return TpmSettings(
+        True,
+        lv.virt_type,
+        read_used(conf, "libvirt", "swtpm_user"),
+        read_used(conf, "libvirt", "swtpm_group"),
+        tuple(read_used(conf, "libvirt", "supported_tpm_secret_security")),
+    )
+
+
+def _start(conf: cfg.ConfigOpts, force_raw_images: bool) -> StartSettings:
+    lv = conf.libvirt
+    strategy, skip_compare = "cpu_power_management_strategy", "skip_cpu_compare_at_startup"
     _ = (  # read for the check alone
         lv.sysinfo_serial,
-        lv.live_migration_permit_post_copy or lv.live_migration_permit_auto_converge,
+        lv.live_migration_permit_post_copy
+        or read_used(conf, "libvirt", "live_migration_permit_auto_converge"),
         lv.images_address_space_limit,
         lv.images_cpu_time_limit,
         lv.remote_filesystem_transport,
@@ -148,14 +178,14 @@ def _start(conf: cfg.ConfigOpts) -> StartSettings:
     enforce = lv.volume_enforce_multipath
     return StartSettings(
         my_ip=conf.my_ip,
-        cpu_compare=lv.cpu_mode == "custom" and not conf.workarounds.skip_cpu_compare_at_startup,
-        power_strategy=lv.cpu_power_management_strategy if lv.cpu_power_management else None,
+        cpu_compare=lv.cpu_mode == "custom" and not read_used(conf, "workarounds", skip_compare),
+        power_strategy=read_used(conf, "libvirt", strategy) if lv.cpu_power_management else None,
         tunnelled=lv.live_migration_tunnelled,
         native_tls=lv.live_migration_with_native_tls,
         post_copy=lv.live_migration_permit_post_copy,
         parallel_connections=lv.live_migration_parallel_connections,
-        force_raw_images=conf.force_raw_images,
-        use_multipath=lv.volume_use_multipath if enforce else False,
+        force_raw_images=force_raw_images,
+        use_multipath=enforce and read_used(conf, "libvirt", "volume_use_multipath"),
         enforce_multipath=enforce,
         reserved_huge_pages=tuple(conf.reserved_huge_pages or ()),
         physnet_nodes={name: _numa_nodes(conf, PHYSNET_GROUP + name) for name in conf.neutron.physnets},

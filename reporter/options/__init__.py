@@ -51,7 +51,9 @@ def load_config(
     if driver is not None:
         chosen["reporter", "driver"] = driver
     _override(conf, {place: value for place, value in chosen.items() if place[0] == "reporter"})
-    shared_options.register(conf, load_driver_class(_driver_name(conf)))
+    driver_class = load_driver_class(_driver_name(conf))
+    shared_options.register(conf, driver_class)
+    conf.read_where_used = driver_class.read_where_used
     _register_overlays(conf)
     _override(conf, chosen)
     known = _own_names(conf)

@@ -19,11 +19,14 @@ _LONGEST_VALUE = 60
 def check_values(conf: Configuration) -> None:
     """Convert every option that is registered; oslo.config would do it when each is first used.
 
-    It takes an empty text for a number, and makes None of it.
+    Left out are those that the driver reads, and then checks, only where it uses them. oslo.config takes an
+    empty text for a number, and makes None of it.
 
     :raises ConfigurationError: a value is none that its option takes
     """
     for group, name in conf.registered():
+        if (group or "DEFAULT", name) in conf.read_where_used:
+            continue
         try:
             value = conf[name] if group is None else conf[group][name]
             _check_there(value, conf.option(name, group))

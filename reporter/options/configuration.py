@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,11 +27,13 @@ class Configuration(cfg.ConfigOpts):
     """The options of one run. Nothing is global: each :func:`reporter.options.load_config` makes another.
 
     :ivar files: what the configuration files say, later ones win
+    :ivar read_where_used: (group, option) of those that only the driver checks, when it reads them
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.files: Sequence[ConfigFile] = ()
+        self.read_where_used: Collection[tuple[str, str]] = ()
 
     def get_location(self, name: str, group: str | None = None) -> cfg.LocationInfo | None:
         """Where the value of an option comes from, in oslo.config's terms.

@@ -264,6 +264,14 @@ class TestWrongValues:
         assert load_config([write("[reporter]\nowner_trait =\n")]).reporter.owner_trait == ""
 
 
+class TestOptionsReadWhereUsed:
+    @pytest.mark.parametrize("value", ["soon", "$nothing", ""])
+    def test_wrong_values_do_not_matter_elsewhere(self, write: Write, value: str) -> None:
+        pytest.importorskip("libvirt", reason="needs the libvirt extra")
+        path = write(f"[libvirt]\nrbd_connect_timeout = {value}\nnum_intel_tdx_guests = {value}\n")
+        assert load_config([path], driver="libvirt").libvirt.images_type == "default"
+
+
 class TestUnreadable:
     def test_missing_file(self, tmp_path: Path) -> None:
         error = refusal(tmp_path / "absent.conf")

@@ -1,5 +1,7 @@
 """Configurations that nova-compute refuses are refused here, each with the option and what it expects."""
 
+import re
+
 import pytest
 
 from drivers.errors import DriverOptionError
@@ -86,9 +88,48 @@ def test_values_that_an_option_does_not_take(settings_of, text, said):
     assert "LocationInfo" not in error.value.what
 
 
+USED_BY = {
+    "[DEFAULT] force_raw_images": "[libvirt]\nimages_type = lvm\n",
+    "[image_cache] subdirectory_name": "[workarounds]\nreserve_disk_resource_for_image_cache = true\n",
+    "[libvirt] cpu_power_management_strategy": "cpu_power_management = true\n",
+    "[libvirt] images_rbd_ceph_conf": "images_type = rbd\n",
+    "[libvirt] images_rbd_pool": "images_type = rbd\n",
+    "[libvirt] images_volume_group": "images_type = lvm\n",
+    "[libvirt] rbd_connect_timeout": "images_type = rbd\n",
+    "[libvirt] rbd_user": "images_type = rbd\n",
+    "[libvirt] supported_tpm_secret_security": "swtpm_enabled = true\n",
+    "[libvirt] swtpm_group": "swtpm_enabled = true\n",
+    "[libvirt] swtpm_user": "swtpm_enabled = true\n",
+    "[libvirt] volume_use_multipath": "volume_enforce_multipath = true\n",
+    "[workarounds] skip_cpu_compare_at_startup": "[libvirt]\ncpu_mode = custom\ncpu_models = Nehalem\n",
+}
+
+
+@pytest.mark.parametrize(("option", "user"), USED_BY.items())
+def test_values_matter_where_they_are_used(settings_of, option, user):
+    group, name = option.split()
+    text = f"{group}\n{name} = $nosuch\n"
+    settings_of(text)
+    with pytest.raises(DriverOptionError, match=f"{re.escape(option)}: a . in its value names no option"):
+        settings_of(text + user)
+
+
+def test_live_migration_converges_only_where_post_copy_is_off(settings_of):
+    text = "[libvirt]\nlive_migration_permit_auto_converge = soon\n"
+    settings_of(text + "live_migration_permit_post_copy = true\n")
+    with pytest.raises(DriverOptionError, match="live_migration_permit_auto_converge"):
+        settings_of(text)
+
+
+def test_an_empty_time_limit_of_ceph(settings_of):
+    with pytest.raises(DriverOptionError, match="rbd_connect_timeout is empty"):
+        settings_of("[libvirt]\nrbd_connect_timeout =\nimages_type = rbd\n")
+
+
 def test_names_of_options_that_have_been_renamed(settings_of):
     found = settings_of(
         "image_cache_subdirectory_name = cache\n[libvirt]\ncpu_mode = custom\ncpu_model = EPYC\n"
+        "[workarounds]\nreserve_disk_resource_for_image_cache = true\n"
     )
     assert found.cpu_mode.models == ("EPYC",)
     assert found.disk.cache_subdirectory == "cache"
