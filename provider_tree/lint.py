@@ -12,7 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from .inventory import DEFAULTS, FIELDS, MAX_INT, MAX_RATIO
-from .names import is_resource_class, is_trait, is_well_formed
+from .names import CUSTOM, MAX_LENGTH, is_resource_class, is_trait, is_well_formed
 from .provider import Provider
 from .reading import ReadableTree
 
@@ -171,8 +171,12 @@ def _inconsistencies(record: Mapping[str, Any], used: int) -> Iterator[Problem]:
 
 def unknown_name(name: str) -> str:
     """Why Placement would not take the name of a trait or class."""
+    if len(name) > MAX_LENGTH:
+        return f"the name has {len(name)} characters, at most {MAX_LENGTH} are possible"
     if not is_well_formed(name):
-        return f"{name!r} is not a name: 1 to 255 of A-Z, 0-9 and _"
+        return f"{name!r} is not a name: 1 to {MAX_LENGTH} of A-Z, 0-9 and _"
+    if name == CUSTOM:
+        return f"the name has nothing after {CUSTOM}"
     return f"{name} is neither a standard name nor begins with CUSTOM_"
 
 

@@ -17,6 +17,7 @@ from drivers.libvirt.cpu_sets import CpuMap
 from drivers.libvirt.records import NodeInfo
 from drivers.options import register
 from drivers.root import HostRoot
+from reporter.errors import InvalidWish
 from tests.drivers.libvirt.builders import Machine, domain, hostdev, mdev, mdev_hostdev, pci_device, sev
 from tests.functional.reporting import reporter_for
 
@@ -38,6 +39,24 @@ class Host(Machine):
 
     def node_info(self) -> NodeInfo:
         return NodeInfo(4096, 4, 1000)
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        ('"traits": "a,"', "traits.CUSTOM_: the name has nothing after CUSTOM_"),
+        ('"traits": "CUSTOM_a.b"', "traits.CUSTOM_A.B: 'CUSTOM_A.B' is not a name"),
+        ('"resource_class": "CUSTOM_a b"', "CUSTOM_A B: 'CUSTOM_A B' is not a name"),
+        (f'"resource_class": "{"x" * 260}"', "the name has 267 characters, at most 255 are possible"),
+    ],
+)
+def test_names_that_placement_would_refuse(sync: Callable[..., Any], more: str, what: str) -> None:
+    spec = f'[pci]\nreport_in_placement = true\ndevice_spec = {{"vendor_id": "10de", {more}}}\n'
+    with pytest.raises(InvalidWish) as caught:
+        sync(Host([pci_device("0000:0a:00.0", "10de", "25b6")]), spec)
+    assert caught.value.what.startswith(f"not fit for Placement: {NODE}_0000:0A:00.0: ")
+    assert what in caught.value.what
+    assert caught.value.advice == "correct [pci] device_spec"
 
 
 @pytest.fixture
