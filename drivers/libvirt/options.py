@@ -169,6 +169,8 @@ _TPM: Final[Sequence[cfg.Opt]] = (
 )
 
 _ONLY_CHECKED: Final[Sequence[cfg.Opt]] = (
+    cfg.ListOpt("disk_cachemodes", default=[], help="How disks are cached, by type of disk."),
+    cfg.ListOpt("enabled_perf_events", default=[], help="Events that guests count."),
     cfg.BoolOpt("live_migration_tunnelled", default=False, help="Excludes live_migration_with_native_tls."),
     cfg.BoolOpt("live_migration_with_native_tls", default=False, help="Excludes live_migration_tunnelled."),
     cfg.BoolOpt(

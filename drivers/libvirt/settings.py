@@ -86,7 +86,7 @@ def explained(option: str = "") -> Iterator[None]:
 
 
 def read_used(conf: cfg.ConfigOpts, group: str, name: str) -> Any:
-    """Return the value of one of :data:`READ_WHERE_USED`, which nobody has checked yet.
+    """Return the value of an option that nobody has checked yet, as none of :data:`READ_WHERE_USED` is.
 
     :raises DriverOptionError: it is none that the option takes
     """
@@ -170,6 +170,7 @@ def _start(conf: cfg.ConfigOpts, force_raw_images: bool) -> StartSettings:
         lv.sysinfo_serial,
         lv.live_migration_permit_post_copy
         or read_used(conf, "libvirt", "live_migration_permit_auto_converge"),
+        *(read_used(conf, "libvirt", name) for name in ("disk_cachemodes", "enabled_perf_events")),
         lv.images_address_space_limit,
         lv.images_cpu_time_limit,
         lv.remote_filesystem_transport,

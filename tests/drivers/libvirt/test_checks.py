@@ -121,6 +121,15 @@ def test_live_migration_converges_only_where_post_copy_is_off(settings_of):
         settings_of(text)
 
 
+@pytest.mark.parametrize("name", ["disk_cachemodes", "enabled_perf_events"])
+def test_lists_that_nova_reads_at_start(tmp_path, name):
+    """What they name is not looked at: Nova warns of what it does not know."""
+    conf = make_conf(tmp_path, f"[libvirt]\n{name} = nothing=known\n", "libvirt")
+    assert conf.libvirt[name] == ["nothing=known"]
+    with pytest.raises(DriverOptionError, match=f"{re.escape('[libvirt]')} {name}: a . in its value"):
+        read_settings(make_conf(tmp_path, f"[libvirt]\n{name} = $nosuch\n", "libvirt"))
+
+
 def test_an_empty_time_limit_of_ceph(settings_of):
     with pytest.raises(DriverOptionError, match="rbd_connect_timeout is empty"):
         settings_of("[libvirt]\nrbd_connect_timeout =\nimages_type = rbd\n")
