@@ -81,10 +81,12 @@ def mutated(chance: random.Random) -> Any:
 
 
 def has_items_that_nova_lets_through(document: Any) -> bool:
-    """Nova does not look whether an ``additional`` inventory is a mapping, and fails when it merges it."""
+    """Nova does not look whether an ``additional`` inventory is a mapping, and fails when it merges one that
+    holds something else.
+    """
     try:
         return any(
-            not isinstance(item, dict)
+            not isinstance(item, dict) and item not in ([], "")
             for provider in document["providers"]
             for item in provider.get("inventories", {}).get("additional", [])
         )

@@ -119,7 +119,7 @@ def _provider(path: Path, provider: Mapping[str, Any]) -> ProviderConfig:
 
 def _inventories(provider: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for classes in provider.get("inventories", {}).get("additional", ()):
-        for name, record in classes.items():
+        for name, record in dict(classes).items():
             # JSON Schema takes 4.0 for an integer.
             numbers = {
                 key: value if key == "allocation_ratio" else int(value) for key, value in record.items()
@@ -174,7 +174,10 @@ _SCHEMA: Mapping[str, Any] = {
                     "identification": _IDENTIFICATION,
                     "inventories": _list_of(
                         {
-                            "type": "object",
+                            # Nova takes anything that names no class; other lists it cannot merge.
+                            "type": ["object", "array", "string"],
+                            "maxItems": 0,
+                            "maxLength": 0,
                             "patternProperties": {_NAME: _RECORD},
                             "additionalProperties": False,
                         }

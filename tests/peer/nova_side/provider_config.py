@@ -17,7 +17,7 @@ def read(directory):
             "inventories": {
                 name: record
                 for classes in config.get("inventories", {}).get("additional", [])
-                for name, record in classes.items()
+                for name, record in dict(classes).items()
             },
             "traits": sorted(set(config.get("traits", {}).get("additional", []))),
         }

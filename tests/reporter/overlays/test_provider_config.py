@@ -271,6 +271,18 @@ class TestRefusals:
         error = self.refusal(files(a=entry("name: node", "{CUSTOM_A: {total: many}}")))
         assert "providers[0].inventories.additional[0].CUSTOM_A.total: 'many' is not of type" in error.what
 
+    @pytest.mark.parametrize("nothing", ["[]", "''"])
+    def test_entry_that_names_no_class_may_be_of_any_kind(self, tmp_path: Path, nothing: str) -> None:
+        path = tmp_path / "a.yaml"
+        path.write_text(
+            "meta: {schema_version: '1.0'}\nproviders: [{identification: {name: node}, "
+            f"inventories: {{additional: [{nothing}, {{CUSTOM_A: {{total: 1}}}}]}}}}]\n"
+        )
+        (config,), _ = parse_file(path, path.read_text())
+        assert list(config.inventory) == ["CUSTOM_A"]
+        path.write_text(path.read_text().replace(nothing, "[CUSTOM_B]"))
+        assert "providers[0].inventories.additional[0]: " in self.refusal(tmp_path).what
+
     @pytest.mark.parametrize("name", ["5", "yes", "null"])
     def test_class_whose_name_is_no_text(self, files: Files, name: str) -> None:
         error = self.refusal(files(a=entry("name: node", f"{{{name}: {{total: 1}}}}")))
