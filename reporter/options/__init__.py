@@ -47,13 +47,15 @@ def load_config(
     paths = find_files(config_files, config_dirs)
     conf.files = tuple(read_file(path) for path in paths)
     _parse(conf, paths)
+    # Groups of config_source: oslo.config tells what is wrong in them, and goes on without the source.
+    sources = [(group, name) for group, name in conf.registered() if group not in (None, "reporter")]
     chosen = dict(overrides or {})
     if driver is not None:
         chosen["reporter", "driver"] = driver
     _override(conf, {place: value for place, value in chosen.items() if place[0] == "reporter"})
     driver_class = load_driver_class(_driver_name(conf))
     shared_options.register(conf, driver_class)
-    conf.read_where_used = driver_class.read_where_used
+    conf.read_where_used = {*sources, *driver_class.read_where_used}
     _register_overlays(conf)
     _override(conf, chosen)
     known = _own_names(conf)

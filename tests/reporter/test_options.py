@@ -272,6 +272,15 @@ class TestOptionsReadWhereUsed:
         assert load_config([path], driver="libvirt").libvirt.images_type == "default"
 
 
+class TestConfigSource:
+    def test_of_an_unknown_driver_is_told_and_left_out(
+        self, write: Write, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = write("[DEFAULT]\nconfig_source = far\nreserved_host_cpus = 1\n[far]\ndriver = nonsense\n")
+        assert load_config([path]).reserved_host_cpus == 1
+        assert "could not load configuration from 'far'" in caplog.text
+
+
 class TestUnreadable:
     def test_missing_file(self, tmp_path: Path) -> None:
         error = refusal(tmp_path / "absent.conf")
