@@ -31,6 +31,7 @@ _ROUND = "round"
 _DRIVER = "the driver"  # what its failures are counted and told under; no host name has a blank
 _GRACE = 1.0  # seconds that a cycle has to end in once nothing is being written; cleaning up comes on top
 _GATHERING = 0.2  # seconds in which further events join the first
+_LONG_AGO = datetime.fromtimestamp(0, UTC)  # due at once, even if the clock is set back just now
 _TOLERANCE = 0.5  # seconds that a node may be tried before its pause is over
 _LATE = 5.0  # seconds after which a round that did not start is taken to have been forgotten
 
@@ -123,6 +124,7 @@ class Service:
 
     def _woken_round(self) -> None:
         """Cycles for the nodes that events were about: what they failed for may be over."""
+        self._stopping.wait(_GATHERING)
         with self._waking:
             woken, self._woken = self._woken, set()
 
@@ -235,7 +237,7 @@ class Service:
             under_way = bool(self._woken)
             self._woken.add(node)
         if not under_way and not self._stopping.is_set():
-            self._scheduler.add_job(self._woken_round, DateTrigger(_from_now(_GATHERING), timezone=UTC))
+            self._scheduler.add_job(self._woken_round, DateTrigger(_LONG_AGO, timezone=UTC))
 
 
 def _from_now(seconds: float) -> datetime:

@@ -369,6 +369,19 @@ def test_a_clock_that_is_set_back_does_not_stop_it(
         eventually(lambda: driver.count("a") >= 3)
 
 
+def test_a_clock_that_is_set_back_while_events_gather_loses_none(serve: Any) -> None:
+    driver = Nodes("a")
+    with serve(driver) as service:
+        eventually(lambda: driver.count("a") == 1)
+        service.wake("a")
+        time.sleep(0.1)
+        # What APScheduler sees of it: all that is not begun yet is an hour away.
+        for job in service._scheduler.get_jobs():
+            job.modify(next_run_time=datetime.now(UTC) + timedelta(hours=1))
+        service.wake("a")
+        eventually(lambda: driver.count("a") == 2, seconds=3)
+
+
 def test_while_placement_is_down_not_every_node_tries_it(placement: RealPlacement, serve: Any) -> None:
     placement.hook = lambda _method, _path: ("503 Service Unavailable", b"")
     driver = Nodes(*(f"n{number}" for number in range(20)))
