@@ -54,13 +54,15 @@ class Running:
 
 
 @contextmanager
-def running(directory: Path, *arguments: str, **variables: str) -> Iterator[Running]:
+def running(
+    directory: Path, *arguments: str, stdin: int = subprocess.DEVNULL, **variables: str
+) -> Iterator[Running]:
     log = directory / "log"
     with (
         log.open("w", encoding="utf-8") as stream,
         subprocess.Popen(
             [sys.executable, "-m", "reporter", "run", "--state-dir", str(directory / "state"), *arguments],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=stream,
             stderr=stream,
             text=True,
@@ -97,6 +99,37 @@ def test_it_reports_until_a_signal_stops_it(
         assert "Traceback" not in service.log
         assert service.log.rstrip().endswith("Stopped")
         assert len(service.log.splitlines()) == 4, "start, two cycles that changed something, stop"
+
+
+def test_sighup_makes_a_cycle_at_once(tmp_path: Path, options: list[str], placement: RealPlacement) -> None:
+    (tmp_path / "test.conf").write_text(
+        f"[reporter]\ndriver = static\ninterval = 3600\n[static]\npath = {tmp_path}/tree.yaml\n", "utf-8"
+    )
+    with running(tmp_path, *options, "--placement", placement.url) as service:
+        eventually(lambda: vcpus(placement, "node") == 8, seconds=20)
+        (tmp_path / "tree.yaml").write_text("providers: [{name: node, inventory: {VCPU: 9}}]\n", "utf-8")
+        service.process.send_signal(signal.SIGHUP)
+        eventually(lambda: vcpus(placement, "node") == 9)
+        placement.hook = lambda _method, _path: ("503 Service Unavailable", b"")
+        service.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "503" in service.log)
+        placement.hook = None
+        service.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "works again" in service.log)
+        assert service.log.count("configuration files are read at start only") == 3
+        assert service.stop() == 0
+
+
+def test_a_terminal_that_goes_stops_it_in_order(
+    tmp_path: Path, options: list[str], placement: RealPlacement
+) -> None:
+    ours, terminal = os.openpty()
+    with running(tmp_path, *options, "--placement", placement.url, stdin=terminal) as service:
+        os.close(terminal)
+        eventually(lambda: vcpus(placement, "node") == 8, seconds=20)
+        os.close(ours)
+        assert service.stop(signal.SIGHUP) == 0
+        assert service.log.rstrip().endswith("Stopped")
 
 
 def test_it_goes_on_when_placement_comes_up(
