@@ -45,12 +45,16 @@ class Journal:
             LOG.info("%s: works again after %s", self._subject, count_of(failures, "failed attempt"))
         self._failure, self._repeat_at = "", 1
 
-    def failed(self, error: Exception, failures: int, pause: float) -> None:
-        """A cycle failed. The same failure is told again at the 2nd, 4th, 8th … time only."""
-        if isinstance(error, ExplainedError):
-            text = f"{error.what}; {error.advice}" if error.advice else error.what
-        else:
-            text = f"{type(error).__name__}: {error}; this is a defect, please report it"
+    def is_known(self, error: Exception) -> bool:
+        """Whether that is what failed the last time, and is not over."""
+        return _text(error) == self._failure
+
+    def failed(self, error: Exception, failures: int, pause: float, *, firm: bool = True) -> None:
+        """A cycle failed. The same failure is told again at the 2nd, 4th, 8th … time only.
+
+        :param firm: nothing makes the pause shorter
+        """
+        text = _text(error)
         if text != self._failure:
             self._failure, self._repeat_at = text, failures
         told = failures >= self._repeat_at
@@ -58,11 +62,12 @@ class Journal:
             self._repeat_at = 2 * failures
         LOG.log(
             logging.ERROR if told else logging.DEBUG,
-            "%s: %s (attempt %d failed; the next in %.0f s)",
+            "%s: %s (attempt %d failed; the next in %.0f s%s)",
             self._subject,
             " ".join(text.split()),
             failures,
             pause,
+            "" if firm else " at the latest",
             exc_info=None if isinstance(error, ExplainedError) or not told else error,
         )
 
@@ -71,3 +76,9 @@ class Journal:
             if each not in self._told:
                 LOG.warning("%s: %s", self._subject, each)
         self._told = frozenset(lines)
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, ExplainedError):
+        return f"{error.what}; {error.advice}" if error.advice else error.what
+    return f"{type(error).__name__}: {error}; this is a defect, please report it"

@@ -149,23 +149,20 @@ class Service:
         self._idle.clear()
         try:
             nodes = self._nodes_now()
-            return (
-                self._backoff(_DRIVER).due - time.monotonic() if nodes is None else self._try(choose(nodes))
-            )
+            return nodes if isinstance(nodes, float) else self._try(choose(nodes))
         finally:
             self._tell_systemd()
             self._idle.set()
 
-    def _nodes_now(self) -> list[str] | None:
-        """The driver's nodes, those without trouble first; None where it does not tell."""
+    def _nodes_now(self) -> list[str] | float:
+        """The driver's nodes, those without trouble first; where it does not tell, seconds to wait."""
         try:
             if not self._listening:
                 self._reporter.driver.register_event_listener(self._on_event)
                 self._listening = True
             nodes = self._nodes()
         except Exception as error:  # noqa: BLE001 - told in the log; the service goes on
-            self._failed(_DRIVER, error)
-            return None
+            return self._failed(self._who_met(error), error)
         self._journal(_DRIVER).works_again(self._backoff(_DRIVER).succeeded())
         for gone in self._backoffs.keys() - {_DRIVER, *nodes}:
             del self._backoffs[gone]
@@ -203,11 +200,20 @@ class Service:
         keep_sightings(self._reporter, report, time.time())
         return None
 
-    def _failed(self, node: str, error: Exception) -> None:
+    def _who_met(self, error: Exception) -> str:
+        """Whose failure it is if the driver does not tell its nodes: of one that met the same, or its own."""
+        return next((node for node, each in self._journals.items() if each.is_known(error)), _DRIVER)
+
+    def _failed(self, node: str, error: Exception) -> float:
+        """Tell it.
+
+        :return: seconds until the next try
+        """
         backoff = self._backoff(node)
         of_placement = isinstance(error, errors.PLACEMENT_FAILS)  # which no event of the driver's is about
         pause = backoff.failed(time.monotonic(), getattr(error, "retry_after", None), firm=of_placement)
-        self._journal(node).failed(error, backoff.failures, pause)
+        self._journal(node).failed(error, backoff.failures, pause, firm=of_placement)
+        return pause
 
     def _start_round_in(self, seconds: float) -> None:
         self._next_round = time.monotonic() + seconds

@@ -44,6 +44,11 @@ def test_a_failure_is_told_ever_more_rarely(caplog: pytest.LogCaptureFixture) ->
     assert caplog.messages[0] == "node: it is down; start it (attempt 1 failed; the next in 60 s)"
 
 
+def test_a_pause_that_an_event_may_end_is_told_as_such(caplog: pytest.LogCaptureFixture) -> None:
+    Journal("node").failed(ReporterError("it is down"), 1, 60, firm=False)
+    assert caplog.messages == ["node: it is down (attempt 1 failed; the next in 60 s at the latest)"]
+
+
 def test_another_failure_is_told_at_once(caplog: pytest.LogCaptureFixture) -> None:
     journal = Journal("node")
     for failures, what in enumerate(["a", "a", "a", "b", "b", "a"], start=1):

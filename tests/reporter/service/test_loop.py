@@ -186,6 +186,40 @@ def test_a_driver_that_cannot_tell_its_nodes_is_asked_again(placement: RealPlace
         eventually(lambda: vcpus(placement, "a") == 8)
 
 
+class Away(Nodes):
+    """A hypervisor that goes away in mid-cycle, so that it cannot tell its nodes from then on."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(*names)
+        self.away = False
+
+    def get_available_nodes(self, refresh: bool = False) -> list[str]:
+        if self.away and self.calls:
+            raise HostReadError("the hypervisor is away", "start it")
+        return super().get_available_nodes(refresh)
+
+    def _edit(self, tree: ProviderTree, node: str, allocations: Allocations | None) -> None:
+        super()._edit(tree, node, allocations)
+        if self.away:
+            raise HostReadError("the hypervisor is away", "start it")
+
+
+def test_what_fails_in_mid_cycle_and_goes_on_failing_is_one_failure(
+    placement: RealPlacement, serve: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver = Away("a")
+    driver.away = True
+    with caplog.at_level(logging.DEBUG, "reporter.service"), serve(driver, interval=1):
+        eventually(lambda: "(attempt 3 failed" in caplog.text, seconds=15)
+        driver.away = False
+        driver.emit_event(InventoryEvent())
+        eventually(lambda: vcpus(placement, "a") == 8)
+    told = [each.getMessage().partition(" (")[0] for each in caplog.records if each.levelno >= logging.INFO]
+    assert told[:2] == ["a: the hypervisor is away; start it"] * 2, "at the 1st time and the 2nd"
+    assert told[2] == "a: works again after 3 failed attempts"
+    assert len(told) == 4, "and what changed"
+
+
 def test_an_event_makes_a_cycle_within_a_second(placement: RealPlacement, serve: Any) -> None:
     driver = Nodes("a", "b")
     with serve(driver):
