@@ -267,9 +267,14 @@ def _stuck(hung: Hung, uri: str, limit: float) -> LibvirtStuck:
 
 
 def _how_to_start(uri: str) -> str:
-    if uri.startswith("qemu"):
-        return "start it (systemctl start libvirtd, or virtqemud.socket) and run as a user who may connect"
-    return "see that [libvirt] connection_uri and virt_type are right and its daemon runs"
+    scheme, _, rest = uri.partition("://")
+    driver, _, transport = scheme.partition("+")
+    host, _, path = rest.partition("?")[0].partition("/")
+    if driver != "qemu" or path not in ("system", "session"):
+        return "see that [libvirt] connection_uri and virt_type are right and its daemon runs"
+    if host or transport not in ("", "unix"):
+        return f"see that its daemon runs there and lets us in: virsh -c '{uri}' version"
+    return "start it (systemctl start libvirtd, or virtqemud.socket) and run as a user who may connect"
 
 
 def _refuse_to_log_in(credentials: Sequence[object], _opaque: object) -> int:

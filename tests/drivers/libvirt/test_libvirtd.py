@@ -255,6 +255,28 @@ def test_without_a_libvirtd_it_says_where_and_how_to_start_it(driver_of, tmp_pat
     assert time.monotonic() - before < 2
 
 
+@pytest.mark.parametrize(
+    ("uri", "hint"),
+    [
+        (
+            "qemu+tcp://localhost:1/system",
+            "runs there and lets us in: virsh -c 'qemu+tcp://localhost:1/system' version",
+        ),
+        ("qemu+ssh://nobody@host.invalid/system", "runs there and lets us in"),
+        ("qemuu:///system", "see that [libvirt] connection_uri and virt_type are right"),
+        ("qemu://[::1/system", "see that"),
+        ("qemu:///sytem", "see that [libvirt] connection_uri and virt_type are right"),
+        ("qemu+tls:///system", "runs there and lets us in"),
+    ],
+)
+def test_what_to_do_fits_the_uri(driver_of, uri, hint):
+    """What is to be started here is no use where the daemon is elsewhere, or the URI is wrong."""
+    with pytest.raises(LibvirtUnreachable) as error:
+        driver_of(uri)
+    assert hint in error.value.advice
+    assert "systemctl" not in error.value.advice
+
+
 def test_a_qemu_that_is_away_for_a_moment_fails_the_cycle_and_takes_nothing_away(driver_of, libvirtd_cache):
     """As while its package is replaced: libvirt cannot tell its version then, and knows of no guests."""
     if reason := why_no_libvirtd():
