@@ -176,16 +176,16 @@ class Comparison:
         """Why allocations must stay where they are; empty if they may move.
 
         :param whole: what is wanted, with what is held
-        :raises ReshapeFailed: they could not move even if nothing were held
+        :raises ReshapeFailed: they may, but could not even if nothing were held
         """
+        when = self.context.settings.reshape
+        if when == "never" or (when == "startup" and self.memory.synced):
+            return f"[reporter] reshape = {when}"
         self._check_reshape(wish, whole)
         try:
             self._check_reshape(wish, wanted)
         except ReshapeFailed:
             return _WAITS
-        when = self.context.settings.reshape
-        if when == "never" or (when == "startup" and self.memory.synced):
-            return f"[reporter] reshape = {when}"
         return ""
 
     def _missing_role(self, wish: Wish) -> list[str]:

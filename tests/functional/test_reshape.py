@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from drivers.errors import ReshapeFailed
 from drivers.reshape import move_allocations
 from drivers.reshape_rules import ReshapeRules
 from provider_tree import Action, Kind, ProviderTree
@@ -201,6 +202,24 @@ def test_reshape_that_may_not_be_is_held_and_said(
         node.sync()
     moved = {tree.provider("gpu0").uuid: {"VGPU": 2}}
     assert placement.allocations(held) == (moved if when == "startup" else {node.root: {"VGPU": 2}})
+
+
+def test_reshape_that_may_not_be_is_held_though_it_could_not_be_either(
+    placement: Any, tmp_path: Path
+) -> None:
+    """Nothing would move: that a destination has no room is no reason to report nothing of the host."""
+    node = Node(placement, tmp_path, reshape="never")
+    node.sync()
+    held = placement.allocate({node.root: {"VGPU": 2}})
+    tree = nested_tree("gpu0", vgpus=1)
+    tree.update_inventory("node", {"VCPU": {"total": 6}})
+    node.wants(tree)
+    report = node.sync()
+    assert placement.tree()["node"]["inventory"]["VCPU"]["total"] == 6
+    assert placement.allocations(held) == {node.root: {"VGPU": 2}}
+    assert {each.why for each in report.held} == {"[reporter] reshape = never"}
+    with node.start(reshape="always"), pytest.raises(ReshapeFailed, match="cannot move to gpu0"):
+        node.sync()
 
 
 def test_startup_lasts_until_a_cycle_has_succeeded(placement: Any, tmp_path: Path) -> None:
