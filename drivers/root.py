@@ -165,7 +165,8 @@ class HostRoot:
         """
         full = self.locate(path)
         try:
-            return os.statvfs(full)
+            # A Path has lost the slash at the end, which says that it must be a directory.
+            return os.statvfs(f"{full}/" if path.endswith(("/", "/.")) else full)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise Absent(f"{full} does not exist", "") from error
         except OSError as error:

@@ -96,3 +96,12 @@ def test_this_machine(tmp_path: Path) -> None:
     assert HostRoot().disk_usage(os.fspath(tmp_path)).f_blocks > 0
     with pytest.raises(Absent):
         HostRoot().disk_usage(os.fspath(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("end", ["/", "/."])
+def test_a_path_that_ends_like_a_directory_is_one(tmp_path: Path, end: str) -> None:
+    (tmp_path / "file").touch()
+    assert HostRoot(tmp_path).disk_usage("/file").f_blocks > 0
+    assert HostRoot(tmp_path).disk_usage(end).f_blocks > 0
+    with pytest.raises(Absent):
+        HostRoot(tmp_path).disk_usage(f"/file{end}")
