@@ -152,7 +152,7 @@ class HostRoot:
         full = self.path / name.lstrip("/")
         try:
             return str(full.readlink())
-        except (FileNotFoundError, NotADirectoryError) as error:
+        except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # a NUL, which no name has
             raise Absent(f"{full} does not exist", "") from error
         except OSError as error:
             raise unreadable(full, error) from error

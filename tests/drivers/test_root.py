@@ -105,3 +105,9 @@ def test_a_path_that_ends_like_a_directory_is_one(tmp_path: Path, end: str) -> N
     assert HostRoot(tmp_path).disk_usage(end).f_blocks > 0
     with pytest.raises(Absent):
         HostRoot(tmp_path).disk_usage(f"/file{end}")
+
+
+@pytest.mark.parametrize("name", ["sys/a\0b", "sys/\ud800"])
+def test_there_is_no_link_whose_name_cannot_be(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Absent):
+        HostRoot(tmp_path).read_link(name)
