@@ -7,6 +7,7 @@ put it, since there is no Nova source tree to fall back on.
 from __future__ import annotations
 
 import socket
+import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,12 @@ _DEFAULT: tuple[cfg.Opt, ...] = (
         default=my_ipv4(),
         sample_default="<the IPv4 address of this host>",
         help="The address of this host on the management network.",
+    ),
+    cfg.StrOpt(
+        "pybasedir",
+        default=sysconfig.get_path("purelib"),
+        sample_default="<the directory of Python's packages>",
+        help="Where Nova is installed. Other options may name it: $pybasedir.",
     ),
     cfg.StrOpt(
         "state_path",

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from sysconfig import get_path
 
 import pytest
 from oslo_config import cfg
@@ -154,6 +155,11 @@ server_listen = $my_ip
     def test_values_may_name_other_options_of_nova_that_we_have(self, write: Write) -> None:
         conf = load_config([write("[DEFAULT]\nstate_path = /srv/nova\ninstances_path = $state_path/i\n")])
         assert conf.instances_path == "/srv/nova/i"
+
+    def test_values_may_name_where_nova_is_installed(self, write: Write) -> None:
+        conf = load_config([write("[DEFAULT]\npybasedir = /opt/nova\nstate_path = $pybasedir/state\n")])
+        assert conf.instances_path == "/opt/nova/state/instances"
+        assert load_config([write("[DEFAULT]\nstate_path = $pybasedir\n")]).state_path == get_path("purelib")
 
     def test_groups_of_ours_are_found_in_any_case(self, write: Write) -> None:
         assert load_config([write("[Reporter]\ninterval = 7\n")]).reporter.interval == 7
