@@ -80,7 +80,8 @@ Files are those of oslo.config: `[group]`, `option = value`, `#` comments, longe
 - The command line goes before everything.
 
 A value that an option does not take is an error, and so is an option that is misspelt in `[reporter]`,
-`[static]` or `[host_driver]`, which nobody else reads.
+`[static]` or `[host_driver]`, which nobody else reads. The libvirt driver does not look at options of
+what is not in use: those of Ceph, say, where `images_type` is another.
 
 `oslo-config-generator --namespace placement-reporter` lists every option with all of keystoneauth1's.
 """
