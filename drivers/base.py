@@ -242,7 +242,10 @@ class ComputeDriver:
     # -- events
 
     def register_event_listener(self, callback: Callable[[Event], object] | None) -> None:
-        """Have ``callback`` called with every event; the last one registered counts, None stops it."""
+        """Have ``callback`` called with every event; the last one registered counts, None stops it.
+
+        Unlike all else it may come before ``init_host``, and does in the service.
+        """
         self._compute_event_callback = callback
 
     def emit_event(self, event: Event) -> None:

@@ -77,7 +77,12 @@ class Connection:
     # -- life
 
     def watch(self, sink: Callable[[Heard], object]) -> None:
-        """Have ``sink`` called, from a thread of its own, with what libvirt says unasked."""
+        """Have ``sink`` called, from a thread of its own, with what libvirt says unasked.
+
+        A connection that was opened before is given up: it is not heard. One that is being listened to stays.
+        """
+        if self._sink == sink:
+            return
         self._sink = sink
         self._reach.tell_return(self._answers_again)
         self._lanes.late = self._answers_again

@@ -78,6 +78,9 @@ class Wiring:
     def driver(self) -> ComputeDriver:
         """The driver, ready."""
         driver = load_driver(self.conf.reporter.driver, self.conf)
+        if self._stopping is not None:
+            # The service will listen; libvirt is heard on connections alone that were opened for it.
+            driver.register_event_listener(lambda _event: None)
         driver.init_host(self.conf.host)
         self._closing.callback(_clean_up, driver, self.conf.host)
         return driver

@@ -242,6 +242,19 @@ def test_what_guests_do_is_told_and_asks_for_no_cycle(own_libvirtd, driver_of):
     assert all(isinstance(event, LifecycleEvent) for event in heard)
 
 
+def test_a_listener_that_came_first_may_be_replaced_without_reading_all_anew(own_libvirtd, driver_of):
+    heard, late = [], []
+    driver = driver_of(own_libvirtd.uri, heard=heard)
+    driver.register_event_listener(late.append)
+    tree_of(driver)
+    assert driver.connection.epoch == 1, "another connection: all is read again"
+    other = libvirt.open(own_libvirtd.uri)
+    other.createXML(GUEST, 0).destroy()
+    wait_for(lambda: {event.get_instance_uuid() for event in late} == {GUEST_UUID}, 10)
+    assert not heard
+    other.close()
+
+
 # -- a libvirtd that goes away
 
 

@@ -36,6 +36,32 @@ class Driver(ComputeDriver):
 """
 
 
+DRIVER_THAT_IS_LISTENED_TO = """
+from drivers.base import ComputeDriver
+
+class Driver(ComputeDriver):
+    def init_host(self, host):
+        print("heard from the start:", self._compute_event_callback is not None, flush=True)
+    def get_available_nodes(self, refresh=False):
+        return ["node"]
+    def update_provider_tree(self, provider_tree, nodename, allocations=None):
+        provider_tree.update_inventory(nodename, {"VCPU": {"total": 8}})
+"""
+
+
+def package_of_driver(directory: Path, source: str) -> str:
+    """A package with a driver named ``packaged``; the PYTHONPATH that has it."""
+    package = directory / "package"
+    metadata = package / "packaged-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (package / "packaged.py").write_text(source, "utf-8")
+    (metadata / "METADATA").write_text("Name: packaged\nVersion: 1.0\n", "utf-8")
+    (metadata / "entry_points.txt").write_text(
+        "[placement_reporter.drivers]\npackaged = packaged:Driver\n", "utf-8"
+    )
+    return os.pathsep.join([str(project_root()), str(package)])
+
+
 class Running:
     """A service that was started, and what it has said so far."""
 
@@ -161,19 +187,19 @@ def test_a_second_writer_is_told_who_holds_the_state(
 def test_a_driver_that_hangs_does_not_keep_it_from_stopping(
     tmp_path: Path, placement: RealPlacement, seconds: str
 ) -> None:
-    package = tmp_path / "package"
-    (package / "hangs-1.0.dist-info").mkdir(parents=True)
-    (package / "hangs.py").write_text(DRIVER_THAT_HANGS, "utf-8")
-    (package / "hangs-1.0.dist-info" / "METADATA").write_text("Name: hangs\nVersion: 1.0\n", "utf-8")
-    (package / "hangs-1.0.dist-info" / "entry_points.txt").write_text(
-        "[placement_reporter.drivers]\nhangs = hangs:Driver\n", "utf-8"
-    )
-    path = os.pathsep.join([str(project_root()), str(package)])
-    arguments = ["--driver", "hangs", "--placement", placement.url]
+    path = package_of_driver(tmp_path, DRIVER_THAT_HANGS)
+    arguments = ["--driver", "packaged", "--placement", placement.url]
     with running(tmp_path, *arguments, PYTHONPATH=path, HANGS=seconds) as service:
         eventually(lambda: "hanging" in service.log, seconds=20)
         assert service.stop(within=2) == 0
         assert re.search("is left behind|leaving it behind", service.log)
+
+
+def test_it_listens_to_the_driver_before_that_connects(tmp_path: Path, placement: RealPlacement) -> None:
+    path = package_of_driver(tmp_path, DRIVER_THAT_IS_LISTENED_TO)
+    with running(tmp_path, "--driver", "packaged", "--placement", placement.url, PYTHONPATH=path) as service:
+        eventually(lambda: vcpus(placement, "node") == 8, seconds=20)
+        assert "heard from the start: True" in service.log
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path, options: list[str], placement: RealPlacement) -> None:
