@@ -100,7 +100,7 @@ def decommission(
     if manage == "tree":
         _check_root(known, listing, ours)
     foreign = sorted(
-        each.name for each in listing.values() if each.uuid not in ours and _below(each, ours, listing)
+        each.name for each in listing.values() if each.uuid not in ours and is_below(each, ours, listing)
     )
     if foreign:
         raise ReporterError(
@@ -109,7 +109,7 @@ def decommission(
         )
     _check_unused(client, ours.values())
     deleted = []
-    for each in _children_first(ours):
+    for each in children_first(ours):
         try:
             client.request("DELETE", f"/resource_providers/{each.uuid}")
         except errors.NotFound:
@@ -154,11 +154,14 @@ def _check_root(
         )
 
 
-def _below(
+def is_below(
     provider: ProviderSummary, ours: Mapping[str, ProviderSummary], listing: Mapping[str, ProviderSummary]
 ) -> bool:
+    """Whether a provider of ours is above it, at any height."""
     parent = listing.get(provider.parent_uuid or "")
-    return parent is not None and (parent.uuid in ours or _below(parent, ours, listing))
+    while parent is not None and parent.uuid not in ours:
+        parent = listing.get(parent.parent_uuid or "")
+    return parent is not None
 
 
 def _check_unused(client: PlacementClient, providers: Iterable[ProviderSummary]) -> None:
@@ -181,9 +184,13 @@ def _known(state: StateDirectory, node: str) -> Ledger:
     return load_ledger(state, node)
 
 
-def _children_first(listing: Mapping[str, ProviderSummary]) -> list[ProviderSummary]:
+def children_first(listing: Mapping[str, ProviderSummary]) -> list[ProviderSummary]:
+    """The providers in an order in which they can be deleted, the deepest first."""
+
     def depth(each: ProviderSummary) -> int:
-        parent = listing.get(each.parent_uuid or "")
-        return 0 if parent is None else 1 + depth(parent)
+        above = 0
+        while (parent := listing.get(each.parent_uuid or "")) is not None:
+            each, above = parent, above + 1
+        return above
 
     return sorted(listing.values(), key=lambda each: (-depth(each), each.name))

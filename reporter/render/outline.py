@@ -38,9 +38,17 @@ def line(*parts: str | Span, below: Iterable[Entry] = ()) -> Entry:
 
 def plain_lines(entries: Iterable[Entry], indent: str = "") -> Iterator[str]:
     """The outline with two blanks for each level: one line an entry, however long, so that grep finds it."""
-    for entry in entries:
-        yield f"{indent}{entry.text}"
-        yield from plain_lines(entry.below, f"{indent}  ")
+    for depth, entry in with_depths(entries):
+        yield f"{indent}{'  ' * depth}{entry.text}"
+
+
+def with_depths(entries: Iterable[Entry]) -> Iterator[tuple[int, Entry]]:
+    """All entries from top to bottom, each with the number of those that it is below."""
+    left = [(0, entry) for entry in reversed(list(entries))]
+    while left:
+        depth, entry = left.pop()
+        yield depth, entry
+        left += [(depth + 1, below) for below in reversed(entry.below)]
 
 
 def printable(text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from reporter.errors import ReporterError
-from reporter.render.outline import Entry, Span, plain_lines, printable
+from reporter.render.outline import Entry, Span, plain_lines, printable, with_depths
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -44,7 +44,7 @@ def print_outline(entries: Iterable[Entry], *, tree: bool = False) -> None:
         if tree:
             console.print(_rich_tree(entry))
         else:
-            _print_indented(console.print, entry, "")
+            _print_indented(console.print, entry)
 
 
 def print_text(text: str) -> None:
@@ -76,21 +76,24 @@ def print_document(document: Mapping[str, Any], form: str) -> None:
     print_text(yaml.safe_dump(json.loads(json.dumps(document)), sort_keys=False, allow_unicode=True))
 
 
-def _print_indented(write: Any, entry: Entry, indent: str) -> None:
-    text = _rich_text(entry.spans)
-    text.pad_left(len(indent))
-    write(text)
-    for below in entry.below:
-        _print_indented(write, below, f"{indent}  ")
+def _print_indented(write: Any, top: Entry) -> None:
+    for depth, entry in with_depths([top]):
+        text = _rich_text(entry.spans)
+        text.pad_left(2 * depth)
+        write(text)
 
 
-def _rich_tree(entry: Entry) -> Tree:
+def _rich_tree(top: Entry) -> Tree:
     from rich.tree import Tree  # noqa: PLC0415 - only a terminal needs it
 
-    tree = Tree(_rich_text(entry.spans), guide_style="dim")
-    for below in entry.below:
-        tree.children.append(_rich_tree(below))
-    return tree
+    path: list[Tree] = []  # from the top to the last entry
+    for depth, entry in with_depths([top]):
+        tree = Tree(_rich_text(entry.spans), guide_style="dim")
+        del path[depth:]
+        if path:
+            path[-1].children.append(tree)
+        path.append(tree)
+    return path[0]
 
 
 def _rich_text(spans: Iterable[Span]) -> Text:

@@ -14,19 +14,21 @@ if TYPE_CHECKING:
 
 def outline_tree(tree: ProviderTree) -> list[Entry]:
     """The trees, one entry a root."""
-    return [_provider(tree, root) for root in sorted(tree.roots, key=lambda each: each.name)]
+    made: dict[str, Entry] = {}
+    for provider in reversed(list(tree.providers())):  # children before their parents
+        children = sorted(tree.children(provider.uuid), key=lambda each: each.name)
+        made[provider.uuid] = _provider(provider, [made.pop(each.uuid) for each in children])
+    return [made[root.uuid] for root in sorted(tree.roots, key=lambda each: each.name)]
 
 
-def _provider(tree: ProviderTree, provider: Provider) -> Entry:
+def _provider(provider: Provider, children: list[Entry]) -> Entry:
     below = [
         line(Span(name, "added"), f": {describe_record(record)}")
         for name, record in sorted(provider.inventory.items())
     ]
     below += _names("traits", provider.traits)
     below += _names("aggregates", provider.aggregates)
-    children = sorted(tree.children(provider.uuid), key=lambda each: each.name)
-    below += [_provider(tree, child) for child in children]
-    return line(Span(provider.name, "name"), Span(f" {provider.uuid}", "faint"), below=below)
+    return line(Span(provider.name, "name"), Span(f" {provider.uuid}", "faint"), below=[*below, *children])
 
 
 def _names(label: str, names: frozenset[str]) -> list[Entry]:

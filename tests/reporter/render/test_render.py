@@ -18,6 +18,7 @@ from reporter.render.documents import reports_document
 from reporter.render.explanations import outline_explanations
 from reporter.render.markdown import reports_markdown
 from reporter.render.outline import line, plain_lines, printable
+from reporter.render.tree import outline_tree
 from reporter.report import Report
 
 ROOT, CHILD = "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"
@@ -30,6 +31,14 @@ def tree(name: str = "node", vcpus: int = 8, child_below: str | None = None) -> 
     if child_below is not None:
         made.new_child("child", child_below, uuid=CHILD)
     return made
+
+
+def test_a_tree_of_any_depth_is_shown() -> None:
+    chain = tree()
+    for n in range(3000):
+        chain.new_child(f"p{n}", f"p{n - 1}" if n else "node")
+    *_, last = plain_lines(outline_tree(chain))
+    assert last.startswith(f"{'  ' * 3000}p2999 ")
 
 
 def report(changes: Sequence[Change], **fields: object) -> Report:
