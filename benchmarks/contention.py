@@ -190,7 +190,7 @@ def _cycle(reporter: Reporter, work: Work, outcome: Outcome) -> None:
     outcome.cycles += 1
     try:
         reporter.sync_once(work.root.name, service=True)
-    except ConcurrentUpdate:
+    except (ConcurrentUpdate, InternalError):
         outcome.overtaken += 1
     else:
         outcome.wrong += unlike(reporter.client, work.nodes, f"after cycle {outcome.cycles}")
