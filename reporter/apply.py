@@ -115,8 +115,10 @@ class _Sender:
             try:
                 answer = self._request_existing(request, {**(body or {}), _GENERATION: generation})
             except (errors.ConcurrentUpdate, errors.InternalError) as error:
-                if not left or not self._overtook(error, uuid, generation):
+                if not self._overtook(error, uuid, generation):
                     raise
+                if not left:
+                    raise _always_quicker(request) from error
                 self._moved.add(uuid)
             else:
                 self._generations[uuid] = _told_generation(request, answer)
@@ -192,6 +194,13 @@ def _no_room(consumers: list[str], error: errors.Conflict) -> ReshapeFailed:
         f"the allocations of consumers {names} cannot move: {error.what}",
         "look at the inventory of the provider that it names: all that these consumers hold must fit, also "
         "what does not move",
+    )
+
+
+def _always_quicker(request: Request) -> errors.ConcurrentUpdate:
+    return errors.ConcurrentUpdate(
+        f"others wrote to the provider of {request} each of the {_TRIES} times that it was tried",
+        "the next cycle reads it again",
     )
 
 

@@ -271,6 +271,30 @@ def test_write_that_only_a_proxy_says_was_made_is_made_later(
     assert not placement.tree()["gpu0"]["inventory"]
 
 
+def test_writers_who_are_quicker_ten_times_in_a_row_end_the_attempt_not_the_cycle(
+    placement: Any, tmp_path: Path
+) -> None:
+    driver = TreeDriver(host_tree("gpu0"))
+    gpu0 = driver.tree.provider("gpu0").uuid
+    writes = iter(range(10))
+
+    def hook(method: str, path: str) -> tuple[str, bytes] | None:
+        if (method, path) != ("PUT", f"/resource_providers/{gpu0}/traits"):
+            return None
+        number = next(writes, None)
+        if number is None:
+            return None
+        placement.set_traits(gpu0, f"CUSTOM_{number}")
+        return "500 Internal Server Error", b"{}"
+
+    with reporter_for(driver, placement.url, tmp_path) as reporter:
+        reporter.sync_once("node")
+        driver.tree.update_traits("gpu0", ["CUSTOM_GPU", "CUSTOM_SECOND"])
+        placement.hook = hook
+        reporter.sync_once("node")
+    assert {"CUSTOM_SECOND", "CUSTOM_9"} <= set(placement.tree()["gpu0"]["traits"])
+
+
 def test_tree_that_changes_while_it_is_read_is_read_again(placement: Any, tmp_path: Path) -> None:
     driver = TreeDriver(host_tree("gpu0", "gpu1"))
     with reporter_for(driver, placement.url, tmp_path / "state") as reporter:
