@@ -68,6 +68,16 @@ class ProviderTree(ReadableTree):
             self._forest.add(new)
             return new.uuid
 
+    def add(self, provider: Provider) -> None:
+        """Add a provider with all that it has, below the parent that it names.
+
+        :raises ValueError: if the uuid or the name is taken, or there is no such parent
+        """
+        with self.lock:
+            if provider.parent_uuid is not None:
+                self._find(provider.parent_uuid)
+            self._forest.add(provider)
+
     def _unused_uuid(self, parent_uuid: str, name: str) -> str:
         uuid = derive_uuid(parent_uuid, name)
         count = 1

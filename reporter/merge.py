@@ -256,8 +256,7 @@ def _put(tree: ProviderTree, kept: Provider) -> None:
             f"the driver wants a new provider {kept.name}, and others' {kept.uuid} has that name",
             f"choose another name, or delete that provider: openstack resource provider delete {kept.uuid}",
         )
-    tree.new_child(kept.name, kept.parent_uuid, uuid=kept.uuid, generation=kept.generation)
-    tree.replace(kept)
+    tree.add(kept)
 
 
 def _without_moved(provider: Provider, covered: Covered) -> Provider:

@@ -336,5 +336,4 @@ def _put_back(tree: ProviderTree, current: ProviderTree, uuid: str) -> None:
             f"{provider.name} ({uuid}) is in use, and the driver wants the name for another provider",
             "keep the uuid, or choose another name",
         )
-    tree.new_child(provider.name, provider.parent_uuid, uuid=provider.uuid, generation=provider.generation)
-    tree.replace(provider)
+    tree.add(provider)

@@ -194,8 +194,7 @@ def _put(tree: ProviderTree, provider: Provider, entry: Entry | None) -> None:
     ours = entry.classes if entry is not None else frozenset()
     inventory = {name: record for name, record in provider.inventory.items() if name not in ours}
     if provider.parent_uuid is not None:
-        tree.new_child(provider.name, provider.parent_uuid, provider.uuid, provider.generation)
-        tree.replace(replace(provider, inventory=inventory))
+        tree.add(replace(provider, inventory=inventory))
 
 
 def _overlay(tree: ProviderTree, root: Root, overlays: Sequence[Overlay]) -> tuple[str, ...]:

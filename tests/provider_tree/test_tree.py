@@ -282,3 +282,18 @@ def test_threads_that_add_and_remove_leave_a_whole_tree(tree):
         thread.join()
     assert len(tree) == 2 + 4 * 25
     assert len(tree.data("host").traits) == 4 * 50
+
+
+def test_a_provider_of_another_tree_is_added_with_all_that_it_has() -> None:
+    one, other = ProviderTree(), ProviderTree()
+    root = one.new_root("root", ROOT, generation=2)
+    child = one.new_child("child", root, generation=3)
+    one.update_inventory("child", {"VGPU": {"total": 4}})
+    one.update_traits("child", ["CUSTOM_A"])
+    with pytest.raises(ValueError, match="No such provider"):
+        other.add(one.provider(child))
+    for each in (root, child):
+        other.add(one.provider(each))
+    assert other == one
+    with pytest.raises(ValueError, match="already exists"):
+        other.add(one.provider(child))
