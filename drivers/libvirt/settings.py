@@ -197,5 +197,4 @@ def _start(conf: cfg.ConfigOpts, force_raw_images: bool) -> StartSettings:
 def _numa_nodes(conf: cfg.ConfigOpts, group: str) -> tuple[int, ...]:
     """Return ``numa_nodes`` of a group that only the configuration names (``[neutron_physnet_NAME]``)."""
     conf.register_opt(NUMA_NODES, group=group)
-    with explained(f"[{group}] numa_nodes"):
-        return tuple(conf[group].numa_nodes)
+    return tuple(read_used(conf, group, "numa_nodes"))

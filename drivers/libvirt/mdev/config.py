@@ -7,12 +7,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from oslo_config import cfg, types
 
 from drivers.errors import DriverOptionError
-from drivers.libvirt.settings import explained
+from drivers.libvirt.settings import read_used
 from drivers.root import HostRoot
 
 VGPU = "VGPU"
@@ -128,12 +127,12 @@ def read_types(conf: cfg.ConfigOpts) -> tuple[MdevType, ...]:
 def _read_type(conf: cfg.ConfigOpts, name: str) -> MdevType:
     group = f"mdev_{name}"
     conf.register_opts(type_options(name), group=group)
-
-    def read(option: str) -> Any:
-        with explained(f"[{group}] {option}"):
-            return conf[group][option]
-
-    return MdevType(name, read("mdev_class"), read("max_instances"), tuple(read("device_addresses")))
+    return MdevType(
+        name,
+        read_used(conf, group, "mdev_class"),
+        read_used(conf, group, "max_instances"),
+        tuple(read_used(conf, group, "device_addresses")),
+    )
 
 
 def assign(types: Sequence[MdevType], root: HostRoot) -> MdevConfig:
