@@ -100,36 +100,42 @@ def test_allocations_that_come_and_go_cost_the_reading_of_one_provider(
         assert len(arrived) == 1
 
 
+AGGREGATE = "55555555-5555-4555-8555-555555555555"
+
+
+def set_aggregate_unnoticed(placement: Any, provider: str) -> None:
+    """By a microversion with which the write moves no generation."""
+    placement.request("PUT", f"/resource_providers/{provider}/aggregates", [AGGREGATE], version="1.18")
+
+
 def test_everything_is_read_again_now_and_then(
     placement: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Aggregate writes of old microversions move no generation: only a full reading sees them."""
     driver = TreeDriver(tree_of(2))
-    aggregate = "55555555-5555-4555-8555-555555555555"
     with reporter_for(driver, placement.url, tmp_path, full_refresh_interval=100.0) as reporter:
         reporter.sync_once("node")
-        placement.request("PUT", f"/resource_providers/{driver.uuid}/aggregates", [aggregate], version="1.18")
-        assert aggregate not in reporter.sync_once("node", dry_run=True).current.provider("node").aggregates
+        set_aggregate_unnoticed(placement, driver.uuid)
+        assert AGGREGATE not in reporter.sync_once("node", dry_run=True).current.provider("node").aggregates
         later = time.time() + 150
         monkeypatch.setattr("time.time", lambda: later)
-        assert aggregate in reporter.sync_once("node", dry_run=True).current.provider("node").aggregates
+        assert AGGREGATE in reporter.sync_once("node", dry_run=True).current.provider("node").aggregates
 
 
 def test_a_full_reading_that_fails_is_made_by_the_next_cycle(
     placement: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driver = TreeDriver(tree_of(2))
-    aggregate = "55555555-5555-4555-8555-555555555555"
     with reporter_for(driver, placement.url, tmp_path, full_refresh_interval=100.0) as reporter:
         reporter.sync_once("node")
-        placement.request("PUT", f"/resource_providers/{driver.uuid}/aggregates", [aggregate], version="1.18")
+        set_aggregate_unnoticed(placement, driver.uuid)
         later = time.time() + 150
         monkeypatch.setattr("time.time", lambda: later)
         placement.hook = lambda _method, path: ("503 Down", b"") if path.endswith("/traits") else None
         with pytest.raises(Unavailable):
             reporter.sync_once("node", dry_run=True)
         placement.hook = None
-        assert aggregate in reporter.sync_once("node", dry_run=True).current.provider("node").aggregates
+        assert AGGREGATE in reporter.sync_once("node", dry_run=True).current.provider("node").aggregates
 
 
 def test_clock_that_is_set_back_does_not_put_the_full_reading_off_for_years(

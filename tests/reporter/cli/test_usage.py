@@ -12,7 +12,7 @@ import pytest
 from reporter.cli import main
 from reporter.cli.arguments import parse
 from reporter.errors import UsageError
-from tests.reporter.cli.commands import Cli, project_root, run_process
+from tests.reporter.cli.commands import Cli, Result, project_root, run_process
 
 COMMANDS = ["detect", "show", "diff", "sync", "run", "explain", "audit", "adopt", "forget"]
 
@@ -138,16 +138,21 @@ def test_interruption_is_no_traceback(cli: Cli, monkeypatch: pytest.MonkeyPatch)
     assert "Traceback" not in result.err
 
 
-def test_a_closed_pipe_is_quiet() -> None:
+def in_a_shell(line: str) -> Result:
+    """What follows the command's name, as bash takes it."""
     done = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m reporter detect | :"],
+        ["bash", "-c", f"{sys.executable} -m reporter {line}"],
         cwd=project_root(),
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert done.stderr == ""
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def test_a_closed_pipe_is_quiet() -> None:
+    assert in_a_shell("detect | :").err == ""
 
 
 def test_a_full_disk_under_the_output_is_told() -> None:
@@ -181,15 +186,8 @@ def test_what_libraries_warn_of_is_told_on_demand(verbose: int, told: bool) -> N
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_error(closed: str) -> None:
-    done = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m reporter detect {closed}"],
-        cwd=project_root(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    done = in_a_shell(f"detect {closed}")
+    assert (done.code, done.err) == (0, "")
 
 
 def test_main_returns_instead_of_exiting() -> None:
