@@ -59,10 +59,10 @@ class Locator:
         new_uuid = self.context.driver.new_node_uuid(self.node)
         root = identity.find_root(self.context.client, self.node, ledger, told, new_uuid)
         snapshot = self.snapshot(root)
-        if root.uuid in snapshot.tree and not self._is_another_node_s(root, snapshot):
-            identity.check_is_root(snapshot, root)
-            return root, snapshot
         if root.uuid in snapshot.tree:
+            if not self._is_another_node_s(root, snapshot):
+                identity.check_is_root(snapshot, root)
+                return root, snapshot
             root = identity.Root(self.node, str(uuid.uuid4()), name_looked_up=True)
             snapshot = self.snapshot(root)
         holder = identity.name_holder(self.context.client, root)

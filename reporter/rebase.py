@@ -16,9 +16,7 @@ from reporter.placement import errors
 if TYPE_CHECKING:
     from provider_tree import Provider
     from reporter.placement.client import PlacementClient
-    from reporter.plan import Request
-
-Inventory = Mapping[str, Mapping[str, Any]]
+    from reporter.plan import Inventory, Request
 
 
 def rebased(
